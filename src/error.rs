@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::digest::Digest;
 use crate::name::RepositoryName;
-use crate::reference::{Reference, UploadId};
+use crate::reference::UploadId;
 
 /// An I/O error that knows its file and what was being done to it.
 #[derive(Debug)]
@@ -88,14 +88,7 @@ pub enum Error {
         /// What it must be.
         want: &'static str,
     },
-    /// The body ended before its announced length.
-    BodyTruncated {
-        /// Bytes announced.
-        announced: u64,
-        /// Bytes that arrived.
-        arrived: u64,
-    },
-    /// The body could not be read: the client went away or fell silent.
+    /// The body could not be read to its end: it was cut off, the client fell silent, a chunk was malformed.
     BodyUnreadable(io::Error),
 
     // ---- blobs and uploads
@@ -139,8 +132,8 @@ pub enum Error {
     ManifestUnknown {
         /// The repository.
         name: RepositoryName,
-        /// Tag or digest.
-        reference: Reference,
+        /// Tag or digest, as given.
+        reference: String,
     },
     /// The manifest breaks a rule of the image spec.
     ManifestInvalid {
@@ -191,7 +184,7 @@ impl Error {
             Self::DigestMissing => 400,
             Self::Framing(_) => 400,
             Self::HeaderInvalid { .. } => 400,
-            Self::BodyTruncated { .. } => 400,
+            Self::BodyUnreadable(e) if is_timeout(e) => 408,
             Self::BodyUnreadable(_) => 400,
             Self::BlobUnknown(_) => 404,
             Self::UploadUnknown(_) => 404,
@@ -230,7 +223,6 @@ impl Error {
             Self::DigestMissing => "DIGEST_INVALID",
             Self::Framing(_) => "SIZE_INVALID",
             Self::HeaderInvalid { .. } => "UNSUPPORTED",
-            Self::BodyTruncated { .. } => "SIZE_INVALID",
             Self::BodyUnreadable(_) => "SIZE_INVALID",
             Self::BlobUnknown(_) => "BLOB_UNKNOWN",
             Self::UploadUnknown(_) => "BLOB_UPLOAD_UNKNOWN",
@@ -252,6 +244,11 @@ impl Error {
         }
     }
 
+    /// Must the connection end after the answer, because where the next request begins is not certain?
+    pub fn ends_connection(&self) -> bool {
+        matches!(self, Self::Framing(_) | Self::BodyUnreadable(_))
+    }
+
     /// Is it our failure rather than the client's? Then the log gets the full story.
     pub fn is_ours(&self) -> bool {
         self.status() >= 500
@@ -271,9 +268,6 @@ impl Error {
             Self::DigestMissing => json!({ "parameter": "digest" }),
             Self::Framing(_) | Self::BodyUnreadable(_) => Value::Null,
             Self::HeaderInvalid { name, given, .. } => json!({ "header": name, "given": given }),
-            Self::BodyTruncated { announced, arrived } => {
-                json!({ "announced": announced, "arrived": arrived })
-            }
             Self::BlobUnknown(digest) => json!({ "digest": digest.to_string() }),
             Self::UploadUnknown(id) => json!({ "upload": id }),
             Self::UploadBusy(id) => json!({ "upload": id.as_str() }),
@@ -285,7 +279,7 @@ impl Error {
             Self::RangeNotSatisfiable { size } => json!({ "size": size }),
             Self::NameUnknown(name) => json!({ "name": name.as_str() }),
             Self::ManifestUnknown { name, reference } => {
-                json!({ "name": name.as_str(), "reference": reference.to_string() })
+                json!({ "name": name.as_str(), "reference": reference })
             }
             Self::ManifestInvalid { field, .. } => json!({ "field": field }),
             Self::ManifestTooLarge { limit } => json!({ "limit": limit }),
@@ -324,6 +318,11 @@ impl Error {
     }
 }
 
+/// A socket's time limit shows as one or the other, depending on the platform.
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
 /// The message for the client.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -359,9 +358,7 @@ impl fmt::Display for Error {
             Self::HeaderInvalid { name, given, want } => {
                 write!(f, "the header {name} must be {want}, not {given:?}")
             }
-            Self::BodyTruncated { announced, arrived } => {
-                write!(f, "the body ended after {arrived} of {announced} bytes")
-            }
+            Self::BodyUnreadable(error) if is_timeout(error) => write!(f, "no more of the body came in time"),
             Self::BodyUnreadable(error) => write!(f, "the body could not be read: {error}"),
             Self::BlobUnknown(digest) => write!(f, "this repository has no blob {digest}"),
             Self::UploadUnknown(id) => {

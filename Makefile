@@ -1,0 +1,38 @@
+# `make` lists what there is. To build, run and test: make, cargo, a C compiler.
+# End to end and conformance tests use more; they say what when it is missing.
+
+# Where cargo builds; tests/ reads the same variable.
+BINARY = $(or $(CARGO_TARGET_DIR),target)/release/registry
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test check e2e conformance clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+build: ## build the release binary, target/release/registry
+	cargo build --release --locked
+
+# exec: the server takes the shell's place, so that signals reach it and not a parent.
+run: build ## build and serve 127.0.0.1:5080 from testdata/   (more flags: ARGS="--log-level debug")
+	@exec $(BINARY) serve $(ARGS)
+
+test: ## unit, integration and wire tests
+	cargo test --locked
+
+check: ## formatting, clippy and documentation without a warning, then the tests
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	@$(MAKE) --no-print-directory test
+
+e2e: build ## docker, podman, skopeo and curl with real images (root; Debian's packages)
+	tests/e2e/run.sh
+
+conformance: build ## the official OCI suite, 1.1 and dev   (already built: CONFORMANCE=/path/to/it)
+	tests/conformance/run.sh
+
+# git keeps testdata/ itself by the .gitignore in it.
+clean: ## remove what builds and runs left, testdata included
+	cargo clean
+	find testdata -mindepth 1 ! -path testdata/.gitignore -delete

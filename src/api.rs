@@ -1,0 +1,139 @@
+//! The API: one function for each endpoint, each a few sentences: parse, require, act, answer.
+//!
+//! The files here bear the names of those under `store/`; open two side by side and a whole feature is on the
+//! screen. Nothing here touches a file, and nothing there knows a status code.
+
+mod blobs;
+mod catalog;
+mod manifests;
+mod referrers;
+mod tags;
+mod uploads;
+
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::http::Request;
+use crate::response::Response;
+use crate::route::{Route, encode};
+use crate::store::Store;
+use crate::store::manifests::Candidates;
+
+/// What the handlers work with.
+pub struct Api {
+    /// The files.
+    pub store: Store,
+    /// What goes in front of the paths in `Location` headers: nothing, or the URL that clients reach us by.
+    pub public_url: String,
+    /// The largest manifest, in bytes.
+    pub manifest_bytes_max: u64,
+}
+
+impl Api {
+    /// Answers a request, whatever it is.
+    pub fn respond(&self, request: &mut Request) -> (Response, Option<Error>) {
+        let route = request.check().and_then(|()| Route::parse(request.method(), request.path()));
+        let result = match &route {
+            Ok(route) => self.dispatch(route, request),
+            Err(_) => Err(Error::RouteUnknown(String::new())), // replaced below
+        };
+        let error = match (route, result) {
+            (_, Ok(response)) => return (response, None),
+            (Err(error), _) => error,
+            (Ok(route), Err(error)) => return (self.refusal(&route, &error), Some(error)),
+        };
+        (Response::error(&error), Some(error))
+    }
+
+    fn dispatch(&self, route: &Route, request: &mut Request) -> Result<Response, Error> {
+        match route {
+            Route::Version => Ok(version()),
+            Route::Catalog => catalog::list(self, request),
+            Route::Discover => Ok(discover()),
+            Route::GetBlob { name, digest } => blobs::get(self, request, name, digest),
+            Route::DeleteBlob { name, digest } => blobs::delete(self, name, digest),
+            Route::GetManifest { name, reference } => manifests::get(self, request, name, reference),
+            Route::PutManifest { name, reference } => manifests::put(self, request, name, reference),
+            Route::DeleteManifest { name, reference } => manifests::delete(self, name, reference),
+            Route::StartUpload { name } => uploads::start(self, request, name),
+            Route::GetUpload { name, id } => uploads::status(self, name, id),
+            Route::PatchUpload { name, id } => uploads::patch(self, request, name, id),
+            Route::PutUpload { name, id } => uploads::put(self, request, name, id),
+            Route::DeleteUpload { name, id } => uploads::cancel(self, name, id),
+            Route::ListTags { name } => tags::list(self, request, name),
+            Route::ListReferrers { name, digest } => referrers::list(self, request, name, digest),
+        }
+    }
+
+    /// The answer to a request that failed. A chunk in the wrong place learns where the session stands.
+    fn refusal(&self, route: &Route, error: &Error) -> Response {
+        let response = Response::error(error);
+        match (error, route) {
+            (Error::UploadOutOfOrder { offset, .. }, Route::PatchUpload { .. } | Route::PutUpload { .. }) => {
+                uploads::progress(response, self.location(route), *offset)
+            }
+            (Error::RangeNotSatisfiable { size }, _) => {
+                response.header("Content-Range", format!("bytes */{size}"))
+            }
+            _ => response,
+        }
+    }
+
+    /// A URL for a `Location` header: a path, which is right behind any proxy, unless the configuration names
+    /// the public URL.
+    fn location(&self, route: &Route) -> String {
+        format!("{}{route}", self.public_url)
+    }
+}
+
+/// `GET /v2/` (end-1): yes, this is a registry.
+fn version() -> Response {
+    Response::json(200, &serde_json::json!({}))
+}
+
+/// `GET /v2/_oci/ext/discover`: which extensions there are.
+fn discover() -> Response {
+    Response::json(
+        200,
+        &serde_json::json!({ "extensions": [{
+            "name": "_oci",
+            "description": "lists the extensions that this registry supports",
+            "url": "https://github.com/opencontainers/distribution-spec/blob/main/extensions/_oci.md",
+            "endpoints": ["_oci/ext/discover"],
+        }] }),
+    )
+}
+
+/// The header that leads to the next page of a list (RFC 8288): path-relative, as for `Location`.
+fn link_to_next(path: &Route, parameters: &[(&str, &str)]) -> String {
+    let query: Vec<String> =
+        parameters.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+    format!("<{path}?{}>; rel=\"next\"", query.join("&"))
+}
+
+/// How many entries a client wants of a list: `n`, or all of them.
+fn page_limit(n: Option<u64>) -> usize {
+    n.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX))
+}
+
+/// The entity tag of content is its digest in quotes: it changes exactly when the bytes do.
+fn etag(digest: &Digest) -> String {
+    format!("\"{digest}\"")
+}
+
+/// Reads the entity tags of an `If-Match` or `If-None-Match`, which may come as several lines.
+fn candidates<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Candidates> {
+    let tags: Vec<&str> = headers.flat_map(|line| line.split(',')).map(str::trim).collect();
+    if tags.is_empty() {
+        return None;
+    }
+    if tags.contains(&"*") {
+        return Some(Candidates::Any);
+    }
+    let digest = |tag: &&str| tag.trim_start_matches("W/").trim_matches('"').to_owned();
+    Some(Candidates::These(tags.iter().map(digest).collect()))
+}
+
+/// Does the client have this content already (`If-None-Match`)? Then it gets 304 and no body.
+fn is_known(request: &Request, digest: &Digest) -> bool {
+    candidates(request.headers("If-None-Match")).is_some_and(|known| known.contain(Some(digest)))
+}

@@ -1,0 +1,114 @@
+//! Manifests: pull, push, delete, by tag or digest.
+
+use std::io::Read;
+
+use super::{Api, candidates, etag, is_known};
+use crate::digest::{Algorithm, Digest};
+use crate::error::Error;
+use crate::http::Request;
+use crate::manifest::{Manifest, media_type_of};
+use crate::name::RepositoryName;
+use crate::reference::{Reference, Tag};
+use crate::response::{Payload, Response};
+use crate::route::Route;
+use crate::store::manifests::{Condition, NewManifest};
+
+/// How many tags one push may set. The spec asks for 10 at least.
+pub(super) const TAGS_MAX: usize = 100;
+
+/// `GET`, `HEAD /v2/<name>/manifests/<tag-or-digest>` (end-3). `Accept` is not looked at: there is one manifest
+/// under a name, and a client that cannot read it can say so better than a 404.
+pub(super) fn get(
+    api: &Api,
+    request: &Request,
+    name: &RepositoryName,
+    reference: &Reference,
+) -> Result<Response, Error> {
+    let stored = api.store.read_manifest(name, reference)?;
+    let response = |status| {
+        Response::new(status)
+            .header("Docker-Content-Digest", stored.digest.to_string())
+            .header("ETag", etag(&stored.digest))
+    };
+    if is_known(request, &stored.digest) {
+        return Ok(response(304));
+    }
+    let media_type = media_type_of(&stored.bytes);
+    Ok(response(200).header("Content-Type", media_type.as_str()).body(Payload::Bytes(stored.bytes)))
+}
+
+/// `PUT /v2/<name>/manifests/<tag-or-digest>` (end-7a), with further tags as `tag` parameters (end-7b)
+pub(super) fn put(
+    api: &Api,
+    request: &mut Request,
+    name: &RepositoryName,
+    reference: &Reference,
+) -> Result<Response, Error> {
+    let tags = tags_to_set(request, reference)?;
+    let condition = Condition {
+        is: candidates(request.headers("If-Match")),
+        is_not: candidates(request.headers("If-None-Match")),
+    };
+    let bytes = read_limited(request, api.manifest_bytes_max)?;
+    let digest = match reference {
+        Reference::Tag(_) => Digest::of(Algorithm::Sha256, &bytes),
+        Reference::Digest(expected) => match Digest::of(expected.algorithm(), &bytes) {
+            actual if actual == *expected => actual,
+            actual => return Err(Error::DigestMismatch { expected: expected.clone(), actual }),
+        },
+    };
+    let manifest = Manifest::parse(&bytes, request.header("Content-Type"))?;
+    let new = NewManifest { digest: &digest, bytes: &bytes, content: &manifest, tags: &tags, condition };
+    api.store.put_manifest(name, &new)?;
+
+    let route = Route::GetManifest { name: name.clone(), reference: Reference::Digest(digest.clone()) };
+    let mut response = Response::new(201)
+        .header("Location", api.location(&route))
+        .header("Docker-Content-Digest", digest.to_string())
+        .header("ETag", etag(&digest));
+    if let Some(subject) = &manifest.subject {
+        response = response.header("OCI-Subject", subject.digest.to_string());
+    }
+    if request.query().all("tag").next().is_some() {
+        let names: Vec<&str> = tags.iter().map(Tag::as_str).collect();
+        response = response.header("OCI-Tag", names.join(", "));
+    }
+    Ok(response)
+}
+
+/// `DELETE /v2/<name>/manifests/<tag-or-digest>` (end-9): a tag alone, or a manifest with all its tags
+pub(super) fn delete(api: &Api, name: &RepositoryName, reference: &Reference) -> Result<Response, Error> {
+    match reference {
+        Reference::Tag(tag) => api.store.delete_tag(name, tag)?,
+        Reference::Digest(digest) => api.store.delete_manifest(name, digest)?,
+    }
+    Ok(Response::new(202))
+}
+
+/// The tag in the path and those in the query, each once.
+fn tags_to_set(request: &Request, reference: &Reference) -> Result<Vec<Tag>, Error> {
+    let mut tags = Vec::new();
+    if let Reference::Tag(tag) = reference {
+        tags.push(tag.clone());
+    }
+    for text in request.query().all("tag") {
+        let tag = Tag::parse(text)?;
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+        if tags.len() > TAGS_MAX {
+            return Err(Error::TooManyTags { limit: TAGS_MAX });
+        }
+    }
+    Ok(tags)
+}
+
+/// Reads a body into memory, which grows with what arrives, not with what is announced.
+fn read_limited(request: &mut Request, limit: u64) -> Result<Vec<u8>, Error> {
+    if request.body_length().is_some_and(|length| length > limit) {
+        return Err(Error::ManifestTooLarge { limit });
+    }
+    let mut bytes = Vec::new();
+    request.body().take(limit + 1).read_to_end(&mut bytes).map_err(Error::BodyUnreadable)?;
+    if bytes.len() as u64 > limit { Err(Error::ManifestTooLarge { limit }) } else { Ok(bytes) }
+}

@@ -1,0 +1,340 @@
+//! What was typed, and which command it means.
+//!
+//! Two steps: `Typed` is the line of arguments taken apart, with nothing understood; [`parse`] makes a
+//! [`Command`] of it. A new command is a variant of [`Command`], an arm of the match in [`parse`], and a
+//! row of `COMMANDS` for its help.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use crate::config::{Config, EXTRA_FLAGS, SETTINGS, did_you_mean, nearest};
+
+/// What the program is to do.
+#[derive(Debug, PartialEq)]
+pub enum Command {
+    /// Serve the registry.
+    Serve(Config),
+    /// Print this text on standard output.
+    Help(String),
+    /// Print the version on standard output.
+    Version,
+}
+
+/// Why what was typed or configured means nothing: a line that names the thing, and one that says where
+/// help is. Nothing has been done yet; the exit status for it is 2.
+#[derive(Debug, PartialEq, Eq)]
+pub struct UsageError {
+    message: String,
+    /// The command that tells more.
+    hint: &'static str,
+}
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\nSee {}", self.message, self.hint)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+/// What the help says of a command.
+struct Page {
+    name: &'static str,
+    about: &'static str,
+    text: fn() -> String,
+}
+
+const COMMANDS: &[Page] = &[
+    Page {
+        name: "serve",
+        about: "Serve the registry until SIGTERM or SIGINT. So does no command at all.",
+        text: serve_help,
+    },
+    Page { name: "help", about: "Show this text, or with the name of a command, its own.", text: overview },
+];
+
+const HINT: &str = "registry --help";
+
+/// Finds the command in the arguments (without the program's name), and its configuration in them, in the
+/// environment and in the file that is read with `read_file`.
+///
+/// # Errors
+/// An unknown command or flag, a flag without its value, and all that [`Config::load`] refuses.
+pub fn parse(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    read_file: impl FnOnce(&Path) -> io::Result<String>,
+) -> Result<Command, UsageError> {
+    let arguments = arguments.into_iter().map(OsString::into_string).collect::<Result<Vec<_>, _>>();
+    let arguments = arguments.map_err(|raw| general(format!("{raw:?} is not UTF-8")))?;
+    let (command, rest) = match arguments.split_first() {
+        Some((first, rest)) if !first.starts_with('-') => (Some(first.as_str()), rest),
+        _ => (None, &arguments[..]),
+    };
+    let is_typed = |names: [&str; 2]| rest.iter().any(|argument| names.contains(&argument.as_str()));
+    if is_typed(["--help", "-h"]) {
+        return help(command);
+    }
+    if is_typed(["--version", "-V"]) {
+        return Ok(Command::Version);
+    }
+    match command {
+        Some("help") => match rest {
+            [] => help(None),
+            [command] => help(Some(command)),
+            [_, more, ..] => Err(general(format!("help takes one command, so what is {more:?}?"))),
+        },
+        Some("serve") | None => {
+            let refuse = |message| UsageError { message, hint: "registry serve --help" };
+            let typed = Typed::parse(rest, &setting_flags()).map_err(refuse)?;
+            if let Some(operand) = typed.operands.first() {
+                return Err(refuse(format!("serve takes flags only, so what is {operand:?}?")));
+            }
+            let config = Config::load(&typed.flags, environment, read_file);
+            config.map(Command::Serve).map_err(|why| refuse(why.to_string()))
+        }
+        Some(other) => Err(unknown_command(other)),
+    }
+}
+
+fn help(command: Option<&str>) -> Result<Command, UsageError> {
+    let Some(command) = command else { return Ok(Command::Help(overview())) };
+    match COMMANDS.iter().find(|page| page.name == command) {
+        Some(page) => Ok(Command::Help((page.text)())),
+        None => Err(unknown_command(command)),
+    }
+}
+
+fn unknown_command(given: &str) -> UsageError {
+    let names = COMMANDS.iter().map(|page| page.name);
+    let near = did_you_mean(nearest(given, names.clone()));
+    let all = names.collect::<Vec<_>>().join(", ");
+    general(format!("{given:?} is not a command{near}; there are {all}"))
+}
+
+fn general(message: String) -> UsageError {
+    UsageError { message, hint: HINT }
+}
+
+/// Arguments taken apart.
+#[derive(Debug, Default, PartialEq)]
+struct Typed {
+    /// Name and value, in the order typed. The value of a switch is `true`.
+    flags: Vec<(String, String)>,
+    /// What is no flag.
+    operands: Vec<String>,
+}
+
+impl Typed {
+    /// `known` are the flags as the help shows them: `--port PORT`, or `--switch`, which takes no value.
+    fn parse(arguments: &[String], known: &[&str]) -> Result<Self, String> {
+        let mut typed = Self::default();
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            if !argument.starts_with('-') {
+                typed.operands.push(argument.clone());
+                continue;
+            }
+            let (name, inline) = match argument.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (argument.as_str(), None),
+            };
+            let names = known.iter().map(|flag| flag.split(' ').next().unwrap_or(flag));
+            let Some(flag) =
+                known.iter().zip(names.clone()).find_map(|(flag, n)| (n == name).then_some(flag))
+            else {
+                let near = did_you_mean(nearest(name, names));
+                return Err(format!("{} is not a flag{near}", name.escape_debug()));
+            };
+            let value = match inline {
+                Some(value) => value,
+                None if !flag.contains(' ') => "true".to_owned(),
+                // Another flag in the place of the value: the value was forgotten, or its variable empty.
+                None => match arguments.next().filter(|value| !value.starts_with("--")) {
+                    Some(value) => value.clone(),
+                    None => return Err(format!("{name} needs a value: {flag}")),
+                },
+            };
+            typed.flags.push((name.to_owned(), value));
+        }
+        Ok(typed)
+    }
+}
+
+fn setting_flags() -> Vec<&'static str> {
+    let extra = EXTRA_FLAGS.iter().map(|(flag, _)| *flag);
+    extra.chain(SETTINGS.iter().map(|setting| setting.flag_and_value())).collect()
+}
+
+// ---- the help, at most 100 columns wide
+
+fn overview() -> String {
+    let mut text = String::from(
+        "registry: a container registry that keeps everything as plain files\n\n\
+         Usage: registry [COMMAND] [FLAGS]\n\nCommands:\n",
+    );
+    for Page { name, about, .. } in COMMANDS {
+        text += &format!("  {name:<8}{about}\n");
+    }
+    text += "\nEvery command has its own --help (-h). --version (-V) shows the version.\n\n";
+    text + &settings_help() + EXAMPLES
+}
+
+fn serve_help() -> String {
+    String::from("Usage: registry [serve] [FLAGS]\n\nServes the registry until SIGTERM or SIGINT.\n\n")
+        + &settings_help()
+        + EXAMPLES
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  registry                                        serve ./testdata on 127.0.0.1:5080
+  registry --listen 0.0.0.0:5080 --root /srv/registry
+  REGISTRY_LOGGING_FORMAT=json registry serve --config registry.json
+
+A registry.json:
+  {\"server\": {\"port\": 5080, \"idle_timeout\": \"2m\"}, \"storage\": {\"path\": \"/srv/registry\"}}
+";
+
+fn settings_help() -> String {
+    let mut text = String::from(
+        "Flags, written --flag VALUE or --flag=VALUE, override environment variables, which override the\n\
+         file, which overrides the defaults. Times: 500ms, 60s, 2m, 1h. Sizes: bytes, 512KiB, 8MiB, 1GiB.\n\n",
+    );
+    for (flag, about) in EXTRA_FLAGS {
+        text += &entry(flag, about.lines());
+    }
+    let mut section = "";
+    for setting in SETTINGS {
+        if section != setting.section {
+            section = setting.section;
+            text += &format!("\n{section}:\n");
+        }
+        let default = if setting.default.is_empty() { "none" } else { setting.default };
+        let names = format!("[{default}]  {}  {}", setting.name(), setting.variable());
+        text += &entry(
+            setting.flag_and_value(),
+            setting.help.iter().map(|line| line.trim()).chain([names.as_str()]),
+        );
+    }
+    text + "\n"
+}
+
+/// A flag on the left, the lines about it on the right.
+fn entry<'a>(flag: &str, lines: impl Iterator<Item = &'a str>) -> String {
+    let left = std::iter::once(flag).chain(std::iter::repeat(""));
+    left.zip(lines).map(|(left, line)| format!("  {left:<23}{line}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without environment or file.
+    fn typed(line: &str) -> Result<Command, UsageError> {
+        parse(line.split_whitespace().map(OsString::from), [], |_| panic!("no file was named"))
+    }
+
+    #[track_caller]
+    fn check_serve(line: &str, expect: fn(&mut Config)) {
+        let mut config = Config::default();
+        expect(&mut config);
+        assert_eq!(typed(line), Ok(Command::Serve(config)), "{line}");
+    }
+
+    #[track_caller]
+    fn check_refused(line: &str, message: &str) {
+        assert_eq!(typed(line).unwrap_err().message, message, "{line}");
+    }
+
+    #[track_caller]
+    fn help_of(line: &str) -> String {
+        match typed(line) {
+            Ok(Command::Help(text)) => text,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn serve_is_what_no_command_means() {
+        check_serve("", |_| {});
+        check_serve("serve", |_| {});
+        check_serve("--port 80", |config| config.server.port = 80);
+        check_serve("serve --port=80 --root a=b", |config| {
+            config.server.port = 80;
+            config.storage.path = "a=b".into();
+        });
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_by_name() {
+        check_refused("server", "\"server\" is not a command (did you mean serve?); there are serve, help");
+        check_refused("frobnicate", "\"frobnicate\" is not a command; there are serve, help");
+        check_refused("help frobnicate", "\"frobnicate\" is not a command; there are serve, help");
+        check_refused("frobnicate --help", "\"frobnicate\" is not a command; there are serve, help");
+        check_refused("help serve me", "help takes one command, so what is \"me\"?");
+        check_refused("serve testdata", "serve takes flags only, so what is \"testdata\"?");
+        check_refused("--prot 80", "--prot is not a flag (did you mean --port?)");
+        check_refused("--frobnicate=1", "--frobnicate is not a flag");
+        check_refused("-p 80", "-p is not a flag");
+        check_refused("--port", "--port needs a value: --port PORT");
+        check_refused("--root --port 80", "--root needs a value: --root DIR");
+        check_refused("--port abc", "--port: \"abc\" is not a port: a number from 0 to 65535");
+        assert_eq!(
+            typed("--prot 1").unwrap_err().to_string().lines().last(),
+            Some("See registry serve --help")
+        );
+    }
+
+    #[test]
+    fn a_switch_takes_no_value() {
+        let arguments = ["--repair", "store", "--repair=false"].map(String::from);
+        let typed = Typed::parse(&arguments, &["--root DIR", "--repair"]).unwrap();
+        let flags = [("--repair", "true"), ("--repair", "false")].map(|(f, v)| (f.to_owned(), v.to_owned()));
+        assert_eq!(typed, Typed { flags: flags.into(), operands: vec!["store".into()] });
+    }
+
+    #[test]
+    fn help_and_version_win_over_mistakes() {
+        assert_eq!(help_of("--help"), overview());
+        assert_eq!(help_of("--prot 1 -h"), overview());
+        assert_eq!(help_of("help"), overview());
+        assert_eq!(help_of("help serve"), serve_help());
+        assert_eq!(help_of("serve --help"), serve_help());
+        assert_eq!(typed("--version"), Ok(Command::Version));
+        assert_eq!(typed("serve -V"), Ok(Command::Version));
+    }
+
+    #[test]
+    fn the_help_is_complete_and_fits_a_terminal() {
+        for text in [overview(), serve_help()] {
+            for setting in SETTINGS {
+                for part in [setting.flag_and_value(), &setting.name(), &setting.variable(), setting.default]
+                {
+                    assert!(text.contains(part), "{part}");
+                }
+            }
+            for line in text.lines() {
+                assert!(line.len() <= 100 && line.is_ascii() && line == line.trim_end(), "{line:?}");
+            }
+        }
+        for Page { name, .. } in COMMANDS {
+            assert!(overview().contains(&format!("\n  {name} ")), "{name}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn arguments_and_our_variables_are_utf8() {
+        use std::os::unix::ffi::OsStringExt;
+        let bad = OsString::from_vec(vec![b'a', 0xff]);
+        let error = parse([bad.clone()], [], |_| panic!()).unwrap_err();
+        assert_eq!(error.message, r#""a\xFF" is not UTF-8"#);
+        let error = parse([], [("REGISTRY_STORAGE_PATH".into(), bad.clone())], |_| panic!()).unwrap_err();
+        assert_eq!(error.message, r#"REGISTRY_STORAGE_PATH: "a\xFF" is not UTF-8"#);
+        let not_ours = [("PATH".into(), bad.clone()), (bad.clone(), bad)];
+        assert_eq!(parse([], not_ours, |_| panic!()), Ok(Command::Serve(Config::default())));
+    }
+}

@@ -1,0 +1,215 @@
+//! Answers, and how they look on the wire.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::sync::Arc;
+
+use crate::clock::Utc;
+use crate::error::Error;
+
+/// The buffer that files are sent through. Larger ones measured no faster.
+const SEND_BUFFER_BYTES: usize = 256 << 10;
+
+/// An answer.
+pub struct Response {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: Payload,
+    close: bool,
+}
+
+/// What an answer's body is made of.
+pub enum Payload {
+    /// Nothing.
+    Empty,
+    /// Bytes in memory.
+    Bytes(Vec<u8>),
+    /// Pieces, one after the other; the length is the sum of theirs.
+    Pieces(Vec<Piece>),
+}
+
+/// A piece of a body.
+pub enum Piece {
+    /// Bytes in memory.
+    Bytes(Vec<u8>),
+    /// A part of a file.
+    File {
+        /// The file, open for reading.
+        file: Arc<File>,
+        /// First byte.
+        start: u64,
+        /// Number of bytes.
+        length: u64,
+    },
+}
+
+impl Response {
+    /// An answer without headers and body.
+    pub fn new(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: Payload::Empty, close: false }
+    }
+
+    /// An answer with JSON in it.
+    pub fn json(status: u16, value: &serde_json::Value) -> Self {
+        let body = Payload::Bytes(value.to_string().into_bytes());
+        Self::new(status).header("Content-Type", "application/json").body(body)
+    }
+
+    /// The answer to a request that was refused or failed.
+    pub fn error(error: &Error) -> Self {
+        let mut response = Self::json(error.status(), &error.to_json());
+        response.close = error.ends_connection();
+        if let Error::MethodNotAllowed { allow } = error {
+            response = response.header("Allow", *allow);
+        }
+        response
+    }
+
+    /// Adds a header. Values come from parsed types or are encoded, so none contains a line end.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Sets the body.
+    #[must_use]
+    pub fn body(mut self, body: Payload) -> Self {
+        self.body = body;
+        self
+    }
+
+    /// The status code.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Must the connection end after this answer?
+    pub fn ends_connection(&self) -> bool {
+        self.close
+    }
+
+    /// Status line and headers, up to and with the empty line. `ends`: the connection ends with this answer;
+    /// `old`: the request was HTTP/1.0, where going on must be said.
+    pub fn head(&self, ends: bool, old: bool) -> Vec<u8> {
+        let mut head = Vec::with_capacity(512);
+        let mut line = |name: &str, value: &str| {
+            head.extend_from_slice(name.as_bytes());
+            head.extend_from_slice(value.as_bytes());
+            head.extend_from_slice(b"\r\n");
+        };
+        line("HTTP/1.1 ", &format!("{} {}", self.status, reason(self.status)));
+        line("Date: ", &Utc::now().http_date());
+        line("Docker-Distribution-API-Version: ", "registry/2.0");
+        line("X-Content-Type-Options: ", "nosniff");
+        for (name, value) in &self.headers {
+            line(&format!("{name}: "), value);
+        }
+        if !matches!(self.status, 204 | 304) {
+            line("Content-Length: ", &self.body.length().to_string());
+        }
+        match (ends, old) {
+            (true, _) => line("Connection: ", "close"),
+            (false, true) => line("Connection: ", "keep-alive"),
+            (false, false) => {}
+        }
+        line("", "");
+        head
+    }
+
+    /// Writes head and body (the head only, for HEAD); counts the body's bytes as they go.
+    ///
+    /// # Errors
+    /// The client's going away or taking nothing, or a file that could not be read to the announced length.
+    pub fn write(
+        self,
+        writer: &mut dyn Write,
+        mut head: Vec<u8>,
+        head_only: bool,
+        count: &mut u64,
+    ) -> io::Result<()> {
+        match self.body {
+            Payload::Bytes(bytes) if !head_only => {
+                *count = bytes.len() as u64;
+                head.extend_from_slice(&bytes); // one write, one packet
+                writer.write_all(&head)?;
+            }
+            Payload::Pieces(pieces) if !head_only => {
+                writer.write_all(&head)?;
+                for piece in pieces {
+                    *count += piece.write(writer)?;
+                }
+            }
+            _ => writer.write_all(&head)?,
+        }
+        writer.flush()
+    }
+}
+
+impl Payload {
+    fn length(&self) -> u64 {
+        match self {
+            Self::Empty => 0,
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Pieces(pieces) => pieces.iter().map(Piece::length).sum(),
+        }
+    }
+}
+
+impl Piece {
+    fn length(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File { length, .. } => *length,
+        }
+    }
+
+    fn write(self, writer: &mut dyn Write) -> io::Result<u64> {
+        match self {
+            Self::Bytes(bytes) => writer.write_all(&bytes).map(|()| bytes.len() as u64),
+            Self::File { file, start, length } => {
+                (&*file).seek(SeekFrom::Start(start))?;
+                let mut buffer =
+                    vec![0; usize::try_from(length).map_or(SEND_BUFFER_BYTES, |l| l.min(SEND_BUFFER_BYTES))];
+                let mut left = length;
+                while left > 0 {
+                    let room = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+                    let count = (&*file).read(&mut buffer[..room])?;
+                    if count == 0 {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                    writer.write_all(&buffer[..count])?;
+                    left -= count as u64;
+                }
+                Ok(length)
+            }
+        }
+    }
+}
+
+/// The words behind the status code (RFC 9110, 15). Nobody decides by them.
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        206 => "Partial Content",
+        304 => "Not Modified",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        412 => "Precondition Failed",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        416 => "Range Not Satisfiable",
+        429 => "Too Many Requests",
+        500 => "Internal Server Error",
+        507 => "Insufficient Storage",
+        _ => "Status",
+    }
+}

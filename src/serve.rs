@@ -1,0 +1,111 @@
+//! `registry serve`: from a configuration to a server that runs, and its end.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::process;
+use std::thread;
+use std::time::Duration;
+
+use crate::api::Api;
+use crate::config::Config;
+use crate::http::{Server, Timeouts};
+use crate::log::{self, Level};
+use crate::server::Workers;
+use crate::store::Store;
+use crate::system;
+
+/// How long requests in flight may take to finish after the signal to stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The name that the documentation uses for this machine.
+const HOST_NAME: &str = "container-registry";
+
+/// Serves until a signal ends it.
+///
+/// # Errors
+/// A sentence for the one who started it: the root or the address cannot be used.
+pub fn run(config: &Config) -> Result<(), String> {
+    system::block_stop_signals(); // before any thread starts
+    system::raise_descriptor_limit();
+    let store = Store::open(&config.storage.path)?;
+    if store.folds_case() {
+        let fields: &log::Fields<'_> = &[("root", &config.storage.path.display())];
+        log::event(Level::Warn, "this file system ignores case: the tags v1 and V1 are one tag here", fields);
+    }
+    let address = config.listen_address();
+    let timeouts = Timeouts {
+        read: config.server.read_timeout,
+        write: config.server.write_timeout,
+        idle: config.server.idle_timeout,
+    };
+    let server = Server::bind(address, timeouts).map_err(|error| cannot_listen(address, &error))?;
+    let address = server.address();
+    let api = Api {
+        store,
+        public_url: config.server.public_url.clone().unwrap_or_default(),
+        manifest_bytes_max: config.limits.manifest_bytes,
+    };
+    let workers = Workers::start(server, api, config.server.workers_max);
+    eprint!("{}", welcome(config, address));
+
+    let signal = system::wait_for_stop_signal();
+    let fields: &log::Fields<'_> = &[("signal", &signal)];
+    log::event(
+        Level::Info,
+        "stopping: requests in flight have 10 s to finish; a second signal ends at once",
+        fields,
+    );
+    thread::spawn(|| {
+        system::wait_for_stop_signal();
+        process::exit(1);
+    });
+    if workers.stop(STOP_PATIENCE) {
+        log::event(Level::Info, "stopped", &[]);
+    } else {
+        log::event(Level::Warn, "stopped; some requests were not finished", &[]);
+    }
+    Ok(())
+}
+
+fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            format!("cannot listen on {address}: another program does already; choose a port with --listen")
+        }
+        _ => format!("cannot listen on {address}: {error}"),
+    }
+}
+
+/// What a person sees who has just started it.
+fn welcome(config: &Config, address: SocketAddr) -> String {
+    let port = address.port();
+    let root = config.storage.path.canonicalize().unwrap_or_else(|_| config.storage.path.clone());
+    let root = root.display();
+    let known = resolves_to_loopback(HOST_NAME);
+    let host = if known { HOST_NAME } else { "localhost" };
+    let mut text = format!(
+        "container-registry {} listens on http://{address}\n\
+         its files lie in {root}\n\
+         \n\
+         try:\n  \
+           docker pull debian\n  \
+           docker tag debian {host}:{port}/hello\n  \
+           docker push {host}:{port}/hello\n  \
+           ls -lR {root}\n\
+         \n",
+        env!("CARGO_PKG_VERSION")
+    );
+    if !known {
+        text.push_str(&format!(
+            "The name {HOST_NAME} is not known on this machine. This line in /etc/hosts mends that:\n  \
+               127.0.0.1 {HOST_NAME}\n\
+             localhost:{port} works meanwhile.\n\n"
+        ));
+    }
+    text
+}
+
+fn resolves_to_loopback(host: &str) -> bool {
+    (host, 0)
+        .to_socket_addrs()
+        .is_ok_and(|addresses| addresses.into_iter().any(|address| address.ip().is_loopback()))
+}

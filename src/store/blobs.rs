@@ -1,0 +1,159 @@
+//! Blobs: bytes under the name that they give themselves, and which repository may serve them.
+//!
+//! Who sees what, when: a blob is in a repository from the moment its link under `_blobs` stands, whole and
+//! with the right content. A reader that has opened it keeps it, whatever is removed meanwhile.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::Store;
+use super::disk::{self, Linked};
+use crate::digest::Digest;
+use crate::error::{Error, PathError};
+use crate::name::RepositoryName;
+use crate::reference::UploadId;
+
+/// A blob, open for reading.
+pub struct Blob {
+    /// The file, at its start.
+    pub file: File,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+impl Store {
+    /// Opens a blob that the repository holds.
+    ///
+    /// # Errors
+    /// [`Error::BlobUnknown`] or [`Error::NameUnknown`].
+    pub fn open_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<Blob, Error> {
+        let path = self.held_blob(name, digest);
+        let file = disk::open(&path)?.ok_or_else(|| self.no_blob(name, digest))?;
+        let size = file.metadata().map_err(disk::failed("look up", &path))?.len();
+        Ok(Blob { file, size })
+    }
+
+    /// Does the repository hold this blob?
+    pub fn has_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<bool, Error> {
+        Ok(disk::metadata(&self.held_blob(name, digest))?.is_some())
+    }
+
+    /// Gives `name` a blob of another repository, or of whichever has it, without moving a byte. Says whether
+    /// there was one.
+    pub fn mount_blob(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        from: Option<&RepositoryName>,
+    ) -> Result<bool, Error> {
+        if self.has_blob(name, digest)? {
+            return Ok(true);
+        }
+        if let Some(from) = from
+            && !self.has_blob(from, digest)?
+        {
+            return Ok(false);
+        }
+        self.hold(digest, &self.held_blob(name, digest))
+    }
+
+    /// Takes a blob from a repository. When it was the last one to hold it, the bytes go too.
+    ///
+    /// # Errors
+    /// [`Error::BlobUnknown`] or [`Error::NameUnknown`].
+    pub fn delete_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<(), Error> {
+        let path = self.held_blob(name, digest);
+        if !self.has_blob(name, digest)? {
+            return Err(self.no_blob(name, digest));
+        }
+        let _repository = self.own_repository(name)?;
+        if !disk::remove(&path)? {
+            return Err(self.no_blob(name, digest)); // somebody was faster
+        }
+        sync_folder_of(&path)?;
+        self.release(digest)
+    }
+
+    fn no_blob(&self, name: &RepositoryName, digest: &Digest) -> Error {
+        if self.repository_exists(name) {
+            Error::BlobUnknown(digest.clone())
+        } else {
+            Error::NameUnknown(name.clone())
+        }
+    }
+
+    // ---- what blobs and manifests share
+
+    /// Brings sealed bytes, at `source`, under `blobs/` and under `held`, the name in a repository. Bytes first,
+    /// name last: either name may be missing after a crash, but not the first while the second is there.
+    pub(super) fn admit(&self, source: &Path, digest: &Digest, held: &Path) -> Result<(), Error> {
+        let blob = self.blob(digest);
+        create_folder_of(held)?;
+        loop {
+            let named = {
+                let _names = self.share_names()?;
+                disk::link(source, &blob)?
+            };
+            sync_folder_of(&blob)?;
+            let _names = self.share_names()?;
+            match disk::link(&blob, held)? {
+                Linked::Done => break,
+                // The bytes that were there have all the links they can have; ours take their place.
+                Linked::TooMany => disk::rename(source, &blob)?,
+                // They were another push's, and released between the two steps: now it is ours that count.
+                Linked::NoSource if named == Linked::Done => {}
+                Linked::NoSource => return Err(missing(source)),
+            }
+        }
+        Ok(sync_folder_of(held)?)
+    }
+
+    /// Links `held` to bytes that are under `blobs/` already. Says whether they were.
+    pub(super) fn hold(&self, digest: &Digest, held: &Path) -> Result<bool, Error> {
+        let blob = self.blob(digest);
+        if disk::metadata(&blob)?.is_none() {
+            return Ok(false);
+        }
+        create_folder_of(held)?;
+        loop {
+            let names = self.share_names()?;
+            match disk::link(&blob, held)? {
+                Linked::Done => break,
+                Linked::NoSource => return Ok(false),
+                Linked::TooMany => {
+                    drop(names); // copying is slow
+                    let copy = self.upload(&UploadId::random()?);
+                    disk::copy(&blob, &copy)?;
+                    disk::rename(&copy, &blob)?;
+                }
+            }
+        }
+        sync_folder_of(&blob)?; // it may have been named a moment ago, by somebody who has not synced yet
+        sync_folder_of(held)?;
+        Ok(true)
+    }
+
+    /// Removes bytes that no repository holds any more.
+    pub(super) fn release(&self, digest: &Digest) -> Result<(), Error> {
+        let blob = self.blob(digest);
+        let _names = self.own_names()?;
+        if disk::metadata(&blob)?.is_some_and(|metadata| metadata.nlink() == 1) {
+            disk::remove(&blob)?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn create_folder_of(path: &Path) -> Result<(), Error> {
+    Ok(disk::create_folder(path.parent().unwrap_or(path))?)
+}
+
+fn missing(path: &Path) -> Error {
+    disk::failed("link", path)(io::ErrorKind::NotFound.into()).into()
+}
+
+pub(super) fn sync_folder_of(path: &Path) -> Result<(), PathError> {
+    disk::sync_folder(path.parent().unwrap_or(path))
+}

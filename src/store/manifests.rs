@@ -1,0 +1,207 @@
+//! Manifests: what makes an image of blobs.
+//!
+//! Who sees what, when: a manifest is in a repository from the moment its link under `_manifests` stands, and
+//! then everything it refers to is there too; its tags follow after. The check and the writing happen under
+//! the repository's lock, so nothing that was found present goes before the manifest stands.
+
+use std::collections::BTreeSet;
+
+use super::Store;
+use super::blobs::sync_folder_of;
+use super::disk;
+use super::tags::TagTarget;
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::manifest::{Held, Manifest};
+use crate::name::RepositoryName;
+use crate::reference::{Reference, Tag, UploadId};
+
+/// A manifest as it is served.
+pub struct StoredManifest {
+    /// Its digest.
+    pub digest: Digest,
+    /// The bytes exactly as pushed.
+    pub bytes: Vec<u8>,
+}
+
+/// What must be so for a tag to be written (RFC 9110, 13.1). The default demands nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// `If-Match`: the tag is one of these now.
+    pub is: Option<Candidates>,
+    /// `If-None-Match`: the tag is none of these now.
+    pub is_not: Option<Candidates>,
+}
+
+/// The right side of a condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Candidates {
+    /// `*`: whatever there is.
+    Any,
+    /// These digests, as text: one that does not parse matches nothing.
+    These(Vec<String>),
+}
+
+impl Candidates {
+    /// Is what is there now among them?
+    pub fn contain(&self, current: Option<&Digest>) -> bool {
+        match (self, current) {
+            (_, None) => false,
+            (Self::Any, Some(_)) => true,
+            (Self::These(digests), Some(current)) => digests.contains(&current.to_string()),
+        }
+    }
+}
+
+impl Condition {
+    fn holds(&self, current: Option<&Digest>) -> bool {
+        self.is.as_ref().is_none_or(|candidates| candidates.contain(current))
+            && !self.is_not.as_ref().is_some_and(|candidates| candidates.contain(current))
+    }
+}
+
+/// A manifest to be stored.
+pub struct NewManifest<'a> {
+    /// The digest of `bytes`.
+    pub digest: &'a Digest,
+    /// The bytes.
+    pub bytes: &'a [u8],
+    /// What is in them.
+    pub content: &'a Manifest,
+    /// The tags to point at it.
+    pub tags: &'a [Tag],
+    /// What must hold for the first tag.
+    pub condition: Condition,
+}
+
+/// How often a reader looks again when a tag moves, and its old manifest goes, between two of its steps.
+const READ_ATTEMPTS: usize = 10;
+
+impl Store {
+    /// Stores a manifest and points its tags at it, durably.
+    ///
+    /// # Errors
+    /// [`Error::ManifestBlobUnknown`] with all that is missing; [`Error::PreconditionFailed`]. Nothing is
+    /// written then.
+    pub fn put_manifest(&self, name: &RepositoryName, new: &NewManifest<'_>) -> Result<(), Error> {
+        self.require(name, new)?; // so that a refusal leaves not even a folder behind
+        disk::create_folder(&self.repository(name))?;
+        let _repository = if new.condition == Condition::default() {
+            self.share_repository(name)?
+        } else {
+            self.own_repository(name)? // nobody moves the tag between the look at it and the writing
+        };
+        self.require(name, new)?; // and this time it stays true
+        self.write_manifest(name, new)?;
+        if let Some(subject) = &new.content.subject {
+            self.write_referrer(name, &subject.digest, new.digest)?;
+        }
+        for tag in new.tags {
+            self.write_tag(name, tag, new.digest)?;
+        }
+        if new.tags.is_empty() { Ok(()) } else { self.sync_tags(name) }
+    }
+
+    /// Is everything that the manifest refers to in its repository, and does its condition hold?
+    fn require(&self, name: &RepositoryName, new: &NewManifest<'_>) -> Result<(), Error> {
+        let mut missing = BTreeSet::new();
+        for (held, descriptor) in new.content.required() {
+            let digest = &descriptor.digest;
+            let there = match held {
+                Held::Blob => self.has_blob(name, digest)?,
+                Held::ManifestOrBlob => self.has_manifest(name, digest)? || self.has_blob(name, digest)?,
+            };
+            if !there {
+                missing.insert(digest.clone());
+            }
+        }
+        if !missing.is_empty() {
+            return Err(Error::ManifestBlobUnknown(missing.into_iter().collect()));
+        }
+        if let Some(tag) = new.tags.first() {
+            let current = self.read_tag(name, tag)?.map(|target| target.digest());
+            if !new.condition.holds(current.as_ref()) {
+                return Err(Error::PreconditionFailed { current });
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes first, name last.
+    fn write_manifest(&self, name: &RepositoryName, new: &NewManifest<'_>) -> Result<(), Error> {
+        let held = self.held_manifest(name, new.digest);
+        if self.has_manifest(name, new.digest)? || self.hold(new.digest, &held)? {
+            return Ok(sync_folder_of(&held)?);
+        }
+        let arriving = self.upload(&UploadId::random()?);
+        let written = disk::create_with(&arriving, new.bytes)
+            .and_then(|file| disk::seal(&file, &arriving))
+            .map_err(Error::from)
+            .and_then(|()| self.admit(&arriving, new.digest, &held));
+        disk::remove(&arriving)?;
+        written
+    }
+
+    /// Does the repository hold this manifest?
+    pub fn has_manifest(&self, name: &RepositoryName, digest: &Digest) -> Result<bool, Error> {
+        Ok(disk::metadata(&self.held_manifest(name, digest))?.is_some())
+    }
+
+    /// Reads a manifest by tag or digest.
+    ///
+    /// # Errors
+    /// [`Error::ManifestUnknown`] or [`Error::NameUnknown`].
+    pub fn read_manifest(
+        &self,
+        name: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<StoredManifest, Error> {
+        for _ in 0..READ_ATTEMPTS {
+            let digest = match reference {
+                Reference::Digest(digest) => digest.clone(),
+                Reference::Tag(tag) => match self.read_tag(name, tag)? {
+                    Some(TagTarget::Manifest(digest)) => digest,
+                    Some(file @ TagTarget::File(_)) => {
+                        let digest = file.digest();
+                        let TagTarget::File(bytes) = file else { continue };
+                        return Ok(StoredManifest { digest, bytes });
+                    }
+                    None => break,
+                },
+            };
+            if let Some(bytes) = disk::read(&self.held_manifest(name, &digest))? {
+                return Ok(StoredManifest { digest, bytes });
+            }
+            if matches!(reference, Reference::Digest(_)) {
+                break;
+            }
+        }
+        if self.repository_exists(name) {
+            Err(Error::ManifestUnknown { name: name.clone(), reference: reference.to_string() })
+        } else {
+            Err(Error::NameUnknown(name.clone()))
+        }
+    }
+
+    /// Removes a manifest, and with it the tags that point at it and its entry as a referrer. Names go in the
+    /// opposite order of their coming, so that no crash leaves one without bytes.
+    ///
+    /// # Errors
+    /// [`Error::ManifestUnknown`] or [`Error::NameUnknown`].
+    pub fn delete_manifest(&self, name: &RepositoryName, digest: &Digest) -> Result<(), Error> {
+        let reference = Reference::Digest(digest.clone());
+        self.read_manifest(name, &reference)?;
+        let _repository = self.own_repository(name)?;
+        let stored = self.read_manifest(name, &reference)?; // again: somebody may have been faster
+        self.delete_tags_of(name, digest)?;
+        if let Some(subject) =
+            Manifest::parse_stored(&stored.bytes).ok().and_then(|manifest| manifest.subject)
+        {
+            self.delete_referrer(name, &subject.digest, digest)?;
+        }
+        let held = self.held_manifest(name, digest);
+        disk::remove(&held)?;
+        sync_folder_of(&held)?;
+        self.release(digest)
+    }
+}

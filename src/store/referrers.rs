@@ -1,0 +1,65 @@
+//! Referrers: manifests that say of themselves what they are about (signatures, bills of materials).
+//!
+//! Who sees what, when: the entry of a manifest with a `subject` stands after the manifest and before its tags.
+//! The subject itself need not be there.
+
+use super::Store;
+use super::disk;
+use super::tags::{page, target_of};
+use crate::digest::{Algorithm, Digest};
+use crate::error::Error;
+use crate::name::RepositoryName;
+
+impl Store {
+    /// Enters `referrer` in the list of `subject`, durably. The repository's lock is the caller's.
+    pub(super) fn write_referrer(
+        &self,
+        name: &RepositoryName,
+        subject: &Digest,
+        referrer: &Digest,
+    ) -> Result<(), Error> {
+        let folder = self.referrers_of(name, subject);
+        disk::create_folder(&folder)?;
+        disk::point(&folder.join(entry(referrer)), &target_of("../../..", referrer))?;
+        Ok(disk::sync_folder(&folder)?)
+    }
+
+    /// Takes `referrer` from the list of `subject`. The repository's lock is the caller's.
+    pub(super) fn delete_referrer(
+        &self,
+        name: &RepositoryName,
+        subject: &Digest,
+        referrer: &Digest,
+    ) -> Result<(), Error> {
+        let folder = self.referrers_of(name, subject);
+        if disk::remove(&folder.join(entry(referrer)))? {
+            disk::sync_folder(&folder)?;
+        }
+        Ok(())
+    }
+
+    /// The digests of the manifests whose subject is `subject`, in order, those behind `last`, at most `limit`;
+    /// and whether there are more. A repository or a subject that does not exist has none.
+    pub fn list_referrers(
+        &self,
+        name: &RepositoryName,
+        subject: &Digest,
+        last: Option<&Digest>,
+        limit: usize,
+    ) -> Result<(Vec<Digest>, bool), Error> {
+        let entries = disk::names(&self.referrers_of(name, subject))?;
+        let entries = entries.into_iter().filter(|text| parse_entry(text).is_some());
+        let (entries, more) = page(entries, last.map(entry).as_deref(), limit);
+        Ok((entries.iter().filter_map(|text| parse_entry(text)).collect(), more))
+    }
+}
+
+/// `sha256-<hex>`: a digest as a file name that is easy to type (a colon is not, in a shell).
+fn entry(digest: &Digest) -> String {
+    format!("{}-{}", digest.algorithm(), digest.hex())
+}
+
+fn parse_entry(text: &str) -> Option<Digest> {
+    let (algorithm, hex) = text.split_once('-')?;
+    Digest::from_parts(Algorithm::parse(algorithm).ok()?, hex).ok()
+}

@@ -1,0 +1,167 @@
+//! Tags: names that move.
+//!
+//! Who sees what, when: a tag is a symbolic link to a manifest of its repository, and is moved by renaming a
+//! new link over it, so a reader sees the old manifest or the new one. A tag that somebody made by hand as a
+//! regular file works too: its content is the manifest.
+
+use std::collections::BinaryHeap;
+use std::path::{Path, PathBuf};
+
+use super::Store;
+use super::disk;
+use crate::digest::{Algorithm, Digest};
+use crate::error::Error;
+use crate::name::RepositoryName;
+use crate::reference::Tag;
+
+/// What a tag is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TagTarget {
+    /// A link to a manifest of the repository.
+    Manifest(Digest),
+    /// A file of its own, with these bytes.
+    File(Vec<u8>),
+}
+
+impl TagTarget {
+    /// The digest of the manifest.
+    pub fn digest(&self) -> Digest {
+        match self {
+            Self::Manifest(digest) => digest.clone(),
+            Self::File(bytes) => Digest::of(Algorithm::Sha256, bytes),
+        }
+    }
+}
+
+impl Store {
+    /// What a tag points at; `None` if there is no such tag, or one that points to nowhere we know.
+    pub fn read_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<Option<TagTarget>, Error> {
+        let path = self.tag(name, tag);
+        match disk::target(&path) {
+            Ok(target) => Ok(target.and_then(|target| parse_target(&target)).map(TagTarget::Manifest)),
+            // It is no symbolic link.
+            Err(error) if error.source.kind() == std::io::ErrorKind::InvalidInput => {
+                Ok(disk::read(&path)?.map(TagTarget::File))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Points a tag at a manifest, durably. The repository's lock is the caller's.
+    pub(super) fn write_tag(&self, name: &RepositoryName, tag: &Tag, digest: &Digest) -> Result<(), Error> {
+        disk::create_folder(&self.tags(name))?;
+        disk::point(&self.tag(name, tag), &target_of("..", digest))
+    }
+
+    /// Makes what was done to the tags of a repository durable.
+    pub(super) fn sync_tags(&self, name: &RepositoryName) -> Result<(), Error> {
+        Ok(disk::sync_folder(&self.tags(name))?)
+    }
+
+    /// Removes a tag, not its manifest.
+    ///
+    /// # Errors
+    /// [`Error::ManifestUnknown`] or [`Error::NameUnknown`].
+    pub fn delete_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<(), Error> {
+        if !self.repository_exists(name) {
+            return Err(Error::NameUnknown(name.clone()));
+        }
+        let _repository = self.own_repository(name)?;
+        if !disk::remove(&self.tag(name, tag))? {
+            return Err(Error::ManifestUnknown { name: name.clone(), reference: tag.to_string() });
+        }
+        self.sync_tags(name)
+    }
+
+    /// Removes all tags that point at a manifest. The repository's lock is the caller's.
+    pub(super) fn delete_tags_of(&self, name: &RepositoryName, digest: &Digest) -> Result<(), Error> {
+        let mut removed = false;
+        for text in disk::names(&self.tags(name))? {
+            let Ok(tag) = Tag::parse(&text) else { continue };
+            if self.read_tag(name, &tag)?.is_some_and(|target| target.digest() == *digest) {
+                removed |= disk::remove(&self.tag(name, &tag))?;
+            }
+        }
+        if removed { self.sync_tags(name) } else { Ok(()) }
+    }
+
+    /// The tags of a repository in ASCII order, at most `limit` of them, those behind `last`; and whether there
+    /// are more.
+    ///
+    /// # Errors
+    /// [`Error::NameUnknown`].
+    pub fn list_tags(
+        &self,
+        name: &RepositoryName,
+        last: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<String>, bool), Error> {
+        if !self.repository_exists(name) {
+            return Err(Error::NameUnknown(name.clone()));
+        }
+        let tags = disk::names(&self.tags(name))?.into_iter().filter(|text| Tag::parse(text).is_ok());
+        Ok(page(tags, last, limit))
+    }
+}
+
+/// The first `limit` of `names` in order, of those behind `last`, without sorting them all; and whether there
+/// are more.
+pub(super) fn page(
+    names: impl Iterator<Item = String>,
+    last: Option<&str>,
+    limit: usize,
+) -> (Vec<String>, bool) {
+    let behind = names.filter(|name| last.is_none_or(|last| name.as_str() > last));
+    let mut first = BinaryHeap::new(); // its largest is on top, and goes when there are too many
+    let mut more = false;
+    for name in behind {
+        first.push(name);
+        if first.len() > limit {
+            first.pop();
+            more = true;
+        }
+    }
+    (first.into_sorted_vec(), more)
+}
+
+/// What a link to a manifest contains; `up` leads from the link's folder to the repository's.
+pub(super) fn target_of(up: &str, digest: &Digest) -> PathBuf {
+    [up, "_manifests", digest.algorithm().as_str(), digest.hex()].iter().collect()
+}
+
+/// Reads the digest out of `…/_manifests/<algorithm>/<hex>`.
+pub(super) fn parse_target(target: &Path) -> Option<Digest> {
+    let parts: Vec<&str> = target.iter().map(|part| part.to_str()).collect::<Option<_>>()?;
+    match parts.as_slice() {
+        [up @ .., "_manifests", algorithm, hex] if up.iter().all(|part| *part == "..") => {
+            Digest::from_parts(Algorithm::parse(algorithm).ok()?, hex).ok()
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_sorted_and_ends_at_its_limit() {
+        let names = || ["c", "a", "d", "b"].into_iter().map(str::to_owned);
+        assert_eq!(page(names(), None, 9), (vec!["a".into(), "b".into(), "c".into(), "d".into()], false));
+        assert_eq!(page(names(), None, 2), (vec!["a".into(), "b".into()], true));
+        assert_eq!(page(names(), Some("b"), 2), (vec!["c".into(), "d".into()], false));
+        assert_eq!(page(names(), Some("bb"), 1), (vec!["c".into()], true), "`last` need not exist");
+        assert_eq!(page(names(), None, 0), (vec![], true));
+    }
+
+    #[test]
+    fn only_links_to_manifests_are_tags() {
+        let digest = Digest::of(Algorithm::Sha256, b"");
+        assert_eq!(parse_target(&target_of("..", &digest)), Some(digest.clone()));
+        for odd in ["/etc/passwd", "../../other/_manifests/sha256/00", "../_manifests/sha256/..", ""] {
+            assert_eq!(parse_target(Path::new(odd)), None, "{odd}");
+        }
+        let outside = format!("../../x/_manifests/sha256/{}", digest.hex());
+        assert_eq!(parse_target(Path::new(&outside)), None);
+    }
+}
