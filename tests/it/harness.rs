@@ -1,0 +1,331 @@
+//! What every test needs: a registry of its own, a client that shows everything, and content to push.
+//!
+//! The registry is the real program, in a process of its own, over a temporary root that goes with it. The
+//! client speaks HTTP/1.1 over a plain socket, so that a test sees what is on the wire and nothing is mended
+//! on the way.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest as _, Sha256, Sha512};
+
+pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+/// A running registry. Dropping it ends the process and removes its root.
+pub struct Registry {
+    child: Child,
+    pub address: SocketAddr,
+    root: tempfile::TempDir,
+    flags: Vec<String>,
+    log: Arc<Mutex<String>>,
+}
+
+impl Registry {
+    /// Starts one with the defaults.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts one with further flags.
+    pub fn start_with(flags: &[&str]) -> Self {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let log = Arc::default();
+        let (child, address) = spawn(root.path(), &flags, &log);
+        Self { child, address, root, flags, log }
+    }
+
+    /// Kills the process (SIGKILL) and starts another over the same root.
+    pub fn kill_and_restart(&mut self) {
+        self.child.kill().expect("kill");
+        self.child.wait().expect("wait");
+        (self.child, self.address) = spawn(self.root.path(), &self.flags, &self.log);
+    }
+
+    /// The process's id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The process, to wait for its end.
+    pub fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    /// What the registry has logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// A path below the root.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.root.path().join(path)
+    }
+
+    /// The path of a blob below `blobs/`.
+    pub fn blob_path(&self, digest: &str) -> PathBuf {
+        self.path("blobs").join(digest.replace(':', "/"))
+    }
+
+    /// All files below a folder of the root, as paths relative to it, sorted.
+    pub fn files(&self, folder: &str) -> Vec<String> {
+        let top = self.path(folder);
+        let mut files = Vec::new();
+        collect(&top, &top, &mut files);
+        files.sort();
+        files
+    }
+
+    /// Sends a request on a connection of its own, and reads the answer.
+    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        Connection::open(self.address).send(method, path, headers, body)
+    }
+
+    /// A GET without headers.
+    pub fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], b"")
+    }
+
+    /// Begins an upload session; returns its location.
+    pub fn start_upload(&self, name: &str) -> String {
+        let answer = self.send("POST", &format!("/v2/{name}/blobs/uploads/"), &[], b"");
+        assert_eq!(answer.status, 202, "{answer:?}");
+        answer.header("Location").expect("a Location").to_owned()
+    }
+
+    /// Pushes a blob; returns its digest.
+    pub fn push_blob(&self, name: &str, bytes: &[u8]) -> String {
+        let (location, digest) = (self.start_upload(name), sha256(bytes));
+        let answer = self.send("PUT", &format!("{location}?digest={digest}"), &[], bytes);
+        assert_eq!(answer.status, 201, "{answer:?}");
+        digest
+    }
+
+    /// Pushes a manifest; returns the answer.
+    pub fn put_manifest(&self, name: &str, reference: &str, media_type: &str, bytes: &[u8]) -> Answer {
+        let headers = [("Content-Type", media_type)];
+        self.send("PUT", &format!("/v2/{name}/manifests/{reference}"), &headers, bytes)
+    }
+
+    /// Pushes an image of one layer with these bytes, and tags it; returns it.
+    pub fn push_image(&self, name: &str, tag: &str, layer: &[u8]) -> Image {
+        let config = br#"{"architecture":"amd64","os":"linux"}"#;
+        let image = Image::new(
+            &self.push_blob(name, config),
+            config.len(),
+            &self.push_blob(name, layer),
+            layer.len(),
+        );
+        let answer = self.put_manifest(name, tag, OCI_MANIFEST, &image.manifest);
+        assert_eq!(answer.status, 201, "{answer:?}");
+        image
+    }
+
+    /// Says that the server is alive and well.
+    pub fn assert_alive(&self) {
+        assert_eq!(self.get("/v2/").status, 200);
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An image of one layer.
+pub struct Image {
+    pub config: String,
+    pub layer: String,
+    pub manifest: Vec<u8>,
+    pub digest: String,
+}
+
+impl Image {
+    pub fn new(config: &str, config_size: usize, layer: &str, layer_size: usize) -> Self {
+        let manifest = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{OCI_MANIFEST}","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config}","size":{config_size}}},"layers":[{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"{layer}","size":{layer_size}}}]}}"#
+        )
+        .into_bytes();
+        Self { config: config.to_owned(), layer: layer.to_owned(), digest: sha256(&manifest), manifest }
+    }
+}
+
+/// A connection that stays open for several requests, or for bytes of any kind.
+pub struct Connection {
+    pub stream: BufReader<TcpStream>,
+}
+
+impl Connection {
+    pub fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).expect("connect");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+        Self { stream: BufReader::new(stream) }
+    }
+
+    /// Sends bytes exactly as they are. Says whether they could be sent.
+    pub fn write(&mut self, bytes: &[u8]) -> bool {
+        self.stream.get_mut().write_all(bytes).is_ok()
+    }
+
+    /// Sends a request with a body of known length, and reads the answer.
+    pub fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut message = format!("{method} {path} HTTP/1.1\r\nHost: test\r\n");
+        for (name, value) in headers {
+            message.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if !body.is_empty() || matches!(method, "POST" | "PUT" | "PATCH") {
+            message.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        }
+        message.push_str("\r\n");
+        let mut message = message.into_bytes();
+        message.extend_from_slice(body);
+        self.write(&message); // an early refusal may close our side; the answer tells
+        self.read_answer(method).expect("an answer")
+    }
+
+    /// Reads one answer; `None` if the connection ends first.
+    pub fn read_answer(&mut self, method: &str) -> Option<Answer> {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).ok().filter(|count| *count > 0)?;
+        let status = line.split(' ').nth(1)?.parse().ok()?;
+        let mut headers = Vec::new();
+        loop {
+            let mut line = String::new();
+            self.stream.read_line(&mut line).ok()?;
+            let line = line.trim_end();
+            if line.is_empty() {
+                break;
+            }
+            let (name, value) = line.split_once(": ").or_else(|| line.split_once(':'))?;
+            headers.push((name.to_owned(), value.to_owned()));
+        }
+        let mut answer = Answer { status, headers, body: Vec::new() };
+        let length = answer.header("Content-Length").map_or(0, |length| length.parse().expect("a length"));
+        if method != "HEAD" && !matches!(status, 100..=199 | 204 | 304) {
+            answer.body = vec![0; length];
+            self.stream.read_exact(&mut answer.body).ok()?;
+        }
+        Some(answer)
+    }
+
+    /// Reads until the other side closes.
+    pub fn read_to_end(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let _ = self.stream.read_to_end(&mut bytes);
+        bytes
+    }
+}
+
+/// An answer as it came.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The code of the first error.
+    pub fn code(&self) -> String {
+        self.json()["errors"][0]["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Asserts an error: its status and its code, and that it has a message and the right type.
+    #[track_caller]
+    pub fn assert_error(&self, status: u16, code: &str) {
+        assert_eq!((self.status, self.code().as_str()), (status, code), "{self:?}");
+        assert_eq!(self.header("Content-Type"), Some("application/json"));
+        assert!(!self.json()["errors"][0]["message"].as_str().unwrap_or_default().is_empty());
+    }
+}
+
+pub fn sha256(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex(&Sha256::digest(bytes)))
+}
+
+pub fn sha512(bytes: &[u8]) -> String {
+    format!("sha512:{}", hex(&Sha512::digest(bytes)))
+}
+
+/// Bytes that look random and are the same in every run.
+pub fn bytes(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(2).wrapping_add(1);
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    std::iter::repeat_with(next).take(length).collect()
+}
+
+/// Waits for something to become true, and fails when it does not in time.
+#[track_caller]
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < deadline, "it did not come to pass: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn collect(top: &Path, folder: &Path, files: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() && !path.is_symlink() {
+            collect(top, &path, files);
+        } else {
+            files.push(path.strip_prefix(top).unwrap().to_string_lossy().into_owned());
+        }
+    }
+}
+
+/// Starts the program and waits until it says where it listens.
+fn spawn(root: &Path, flags: &[String], log: &Arc<Mutex<String>>) -> (Child, SocketAddr) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_registry"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--root"])
+        .arg(root)
+        .args(flags)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the registry starts");
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    let address = loop {
+        let start = said.len();
+        assert!(lines.read_line(&mut said).unwrap() > 0, "the registry ended: {said}");
+        if let Some((_, address)) = said[start..].split_once("listens on http://") {
+            break address.trim().parse().expect("an address");
+        }
+    };
+    let log = Arc::clone(log);
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        while lines.read_line(&mut line).is_ok_and(|count| count > 0) {
+            log.lock().unwrap().push_str(&line);
+            line.clear();
+        }
+    });
+    (child, address)
+}
