@@ -21,16 +21,14 @@ impl Logger {
                 line.status, line.bytes_in, line.bytes_out
             ),
         );
-        for (name, value) in [("type", line.content_type), ("accept", line.accept)] {
-            if let Some(value) = value {
-                push_text_field(&mut out, name, value);
-            }
-        }
         if let Some(peer) = line.peer {
             push(&mut out, format_args!(" peer={peer}"));
         }
-        if let Some(error) = line.error {
-            push_text_field(&mut out, "error", error);
+        // The longest last: docker's Accept lists six types.
+        for (name, value) in [("error", line.error), ("type", line.content_type), ("accept", line.accept)] {
+            if let Some(value) = value {
+                push_text_field(&mut out, name, value);
+            }
         }
         for (name, value) in self.shown_headers(line) {
             push_text_field(&mut out, "header", &format!("{name}: {value}"));
