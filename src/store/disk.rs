@@ -81,7 +81,7 @@ pub fn create_folder(path: &Path) -> Result<(), PathError> {
         create_folder(parent)?;
     }
     match fs::create_dir(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(failed("create", path)(error)),
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed("create", path)(error)),
         _ => sync_folder(if parent.as_os_str().is_empty() { Path::new(".") } else { parent }),
     }
 }
