@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::config::{Config, EXTRA_FLAGS, SETTINGS, did_you_mean, nearest};
 
@@ -16,6 +16,8 @@ use crate::config::{Config, EXTRA_FLAGS, SETTINGS, did_you_mean, nearest};
 pub enum Command {
     /// Serve the registry.
     Serve(Config),
+    /// Check the files below this root.
+    Verify(PathBuf),
     /// Print this text on standard output.
     Help(String),
     /// Print the version on standard output.
@@ -52,6 +54,11 @@ const COMMANDS: &[Page] = &[
         about: "Serve the registry until SIGTERM or SIGINT. So does no command at all.",
         text: serve_help,
     },
+    Page {
+        name: "verify",
+        about: "Check every name against its bytes and every tag to its last layer.",
+        text: verify_help,
+    },
     Page { name: "help", about: "Show this text, or with the name of a command, its own.", text: overview },
 ];
 
@@ -87,16 +94,39 @@ pub fn parse(
             [_, more, ..] => Err(general(format!("help takes one command, so what is {more:?}?"))),
         },
         Some("serve") | None => {
-            let refuse = |message| UsageError { message, hint: "registry serve --help" };
-            let typed = Typed::parse(rest, &setting_flags()).map_err(refuse)?;
-            if let Some(operand) = typed.operands.first() {
-                return Err(refuse(format!("serve takes flags only, so what is {operand:?}?")));
-            }
+            let typed = flags_only("serve", rest, &setting_flags())?;
             let config = Config::load(&typed.flags, environment, read_file);
-            config.map(Command::Serve).map_err(|why| refuse(why.to_string()))
+            config.map(Command::Serve).map_err(|why| refusal("serve", why.to_string()))
+        }
+        Some("verify") => {
+            let typed = flags_only("verify", rest, CARE_FLAGS)?;
+            let config = Config::load(&typed.flags, environment, read_file);
+            let root = config.map(|config| config.storage.path);
+            root.map(Command::Verify).map_err(|why| refusal("verify", why.to_string()))
         }
         Some(other) => Err(unknown_command(other)),
     }
+}
+
+/// What a command that takes care of the files wants to know: where they are.
+const CARE_FLAGS: &[&str] = &["--root DIR", "--config FILE"];
+
+fn flags_only(command: &'static str, arguments: &[String], known: &[&str]) -> Result<Typed, UsageError> {
+    let typed = Typed::parse(arguments, known).map_err(|message| refusal(command, message))?;
+    match typed.operands.first() {
+        None => Ok(typed),
+        Some(operand) => {
+            Err(refusal(command, format!("{command} takes flags only, so what is {operand:?}?")))
+        }
+    }
+}
+
+fn refusal(command: &'static str, message: String) -> UsageError {
+    let hint = match command {
+        "verify" => "registry verify --help",
+        _ => "registry serve --help",
+    };
+    UsageError { message, hint }
 }
 
 fn help(command: Option<&str>) -> Result<Command, UsageError> {
@@ -186,6 +216,23 @@ fn serve_help() -> String {
     String::from("Usage: registry [serve] [FLAGS]\n\nServes the registry until SIGTERM or SIGINT.\n\n")
         + &settings_help()
         + EXAMPLES
+}
+
+fn verify_help() -> String {
+    String::from(
+        "\
+Usage: registry verify [--root DIR] [--config FILE]
+
+Reads everything below the root and changes nothing: every file under blobs/ is hashed, on all cores,
+every name in a repository is held against it, every tag is followed to its last layer. Prints a line
+for each fault, with the file and what to do, and a summary. Exit status: 0 sound, 1 not.
+
+  --root DIR             The directory to check. [testdata]  storage.path  REGISTRY_STORAGE_PATH
+  --config FILE          The configuration file to take it from.
+
+Leftovers (temporary names of a push that broke off) are listed and are no fault.
+",
+    )
 }
 
 const EXAMPLES: &str = "\

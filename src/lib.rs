@@ -65,3 +65,4 @@ pub mod serve;
 pub mod server;
 pub mod store;
 pub mod system;
+pub mod verify;

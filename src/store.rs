@@ -39,6 +39,7 @@ pub mod manifests;
 pub mod referrers;
 pub mod tags;
 pub mod uploads;
+pub mod walk;
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -77,6 +78,18 @@ impl Store {
             format!("cannot use {} as root: its file system has no {missing}", root.display())
         })?;
         Ok(store)
+    }
+
+    /// Opens a store that is there already, to look at it; makes and tries nothing.
+    ///
+    /// # Errors
+    /// A sentence: there is none below `root`.
+    pub fn existing(root: &Path) -> Result<Self, String> {
+        let store = Self { root: root.to_owned() };
+        match store.root.join("blobs").is_dir() {
+            true => Ok(store),
+            false => Err(format!("there is no registry in {}: it has no folder blobs/", root.display())),
+        }
     }
 
     fn prepare(&self) -> Result<(), Error> {

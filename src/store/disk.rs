@@ -205,6 +205,12 @@ pub fn is_at(file: &File, path: &Path) -> Result<bool, PathError> {
     Ok(metadata(path)?.is_some_and(|named| (named.dev(), named.ino()) == (open.dev(), open.ino())))
 }
 
+/// Are these two names one file? `None` when either is not there.
+pub fn same(one: &Path, other: &Path) -> Result<Option<bool>, PathError> {
+    let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
+    Ok(metadata(one)?.zip(metadata(other)?).map(|(one, other)| identity(one) == identity(other)))
+}
+
 /// A name in the same folder that cannot be anybody's: no tag and no digest begins with a dot.
 fn temporary_beside(path: &Path) -> Result<PathBuf, Error> {
     Ok(path.with_file_name(format!(".new-{}", UploadId::random()?)))

@@ -59,7 +59,7 @@ fn entry(digest: &Digest) -> String {
     format!("{}-{}", digest.algorithm(), digest.hex())
 }
 
-fn parse_entry(text: &str) -> Option<Digest> {
+pub(super) fn parse_entry(text: &str) -> Option<Digest> {
     let (algorithm, hex) = text.split_once('-')?;
     Digest::from_parts(Algorithm::parse(algorithm).ok()?, hex).ok()
 }
