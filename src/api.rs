@@ -120,8 +120,17 @@ fn etag(digest: &Digest) -> String {
     format!("\"{digest}\"")
 }
 
+/// How entity tags are compared (RFC 9110, 8.8.3.2). Ours are strong; a client may call them weak, `W/"…"`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Comparison {
+    /// For `If-Match`: a weak one is never the same.
+    Strong,
+    /// For `If-None-Match`: a weak one is as good.
+    Weak,
+}
+
 /// Reads the entity tags of an `If-Match` or `If-None-Match`, which may come as several lines.
-fn candidates<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Candidates> {
+fn candidates<'a>(headers: impl Iterator<Item = &'a str>, comparison: Comparison) -> Option<Candidates> {
     let tags: Vec<&str> = headers.flat_map(|line| line.split(',')).map(str::trim).collect();
     if tags.is_empty() {
         return None;
@@ -129,11 +138,15 @@ fn candidates<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Candidates> 
     if tags.contains(&"*") {
         return Some(Candidates::Any);
     }
-    let digest = |tag: &&str| tag.trim_start_matches("W/").trim_matches('"').to_owned();
-    Some(Candidates::These(tags.iter().map(digest).collect()))
+    let digest = |tag: &str| match tag.strip_prefix("W/") {
+        Some(_) if comparison == Comparison::Strong => None,
+        weak => Some(weak.unwrap_or(tag).trim_matches('"').to_owned()),
+    };
+    Some(Candidates::These(tags.into_iter().filter_map(digest).collect()))
 }
 
 /// Does the client have this content already (`If-None-Match`)? Then it gets 304 and no body.
 fn is_known(request: &Request, digest: &Digest) -> bool {
-    candidates(request.headers("If-None-Match")).is_some_and(|known| known.contain(Some(digest)))
+    candidates(request.headers("If-None-Match"), Comparison::Weak)
+        .is_some_and(|known| known.contain(Some(digest)))
 }

@@ -317,11 +317,13 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_refused_by_name() {
-        check_refused("server", "\"server\" is not a command (did you mean serve?); there are serve, help");
-        check_refused("frobnicate", "\"frobnicate\" is not a command; there are serve, help");
-        check_refused("help frobnicate", "\"frobnicate\" is not a command; there are serve, help");
-        check_refused("frobnicate --help", "\"frobnicate\" is not a command; there are serve, help");
+        check_refused("server", "\"server\" is not a command (did you mean serve?); there are serve, verify, help");
+        check_refused("frobnicate", "\"frobnicate\" is not a command; there are serve, verify, help");
+        check_refused("help frobnicate", "\"frobnicate\" is not a command; there are serve, verify, help");
+        check_refused("frobnicate --help", "\"frobnicate\" is not a command; there are serve, verify, help");
         check_refused("help serve me", "help takes one command, so what is \"me\"?");
+        check_refused("verify testdata", "verify takes flags only, so what is \"testdata\"?");
+        check_refused("verify --port 80", "--port is not a flag (did you mean --root?)");
         check_refused("serve testdata", "serve takes flags only, so what is \"testdata\"?");
         check_refused("--prot 80", "--prot is not a flag (did you mean --port?)");
         check_refused("--frobnicate=1", "--frobnicate is not a flag");

@@ -93,6 +93,7 @@ impl Store {
     }
 
     fn prepare(&self) -> Result<(), Error> {
+        disk::create_root(&self.root)?;
         for algorithm in Algorithm::ALL {
             disk::create_folder(&self.blobs(algorithm))?;
         }
@@ -128,7 +129,7 @@ impl Store {
     /// Does the repository hold anything, or did it?
     pub fn repository_exists(&self, name: &RepositoryName) -> bool {
         let folder = self.repository(name);
-        folder.join("_manifests").is_dir() || folder.join("_blobs").is_dir()
+        ["_manifests", "_blobs", "_tags"].iter().any(|kind| folder.join(kind).is_dir())
     }
 
     // ---- paths

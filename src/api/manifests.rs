@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use super::{Api, candidates, etag, is_known};
+use super::{Api, Comparison, candidates, etag, is_known};
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::http::Request;
@@ -46,8 +46,8 @@ pub(super) fn put(
 ) -> Result<Response, Error> {
     let tags = tags_to_set(request, reference)?;
     let condition = Condition {
-        is: candidates(request.headers("If-Match")),
-        is_not: candidates(request.headers("If-None-Match")),
+        is: candidates(request.headers("If-Match"), Comparison::Strong),
+        is_not: candidates(request.headers("If-None-Match"), Comparison::Weak),
     };
     let bytes = read_limited(request, api.manifest_bytes_max)?;
     let digest = match reference {

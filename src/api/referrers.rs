@@ -27,25 +27,24 @@ pub(super) fn list(
     let query = request.query();
     let n = query.number("n")?;
     let artifact_type = query.one("artifactType")?;
-    let last = query.one("last")?.map(Digest::parse).transpose()?;
+    let after = query.one("last")?.map(Digest::parse).transpose()?;
 
-    let (digests, _) = api.store.list_referrers(name, subject, last.as_ref(), usize::MAX)?;
+    let (digests, _) = api.store.list_referrers(name, subject, after.as_ref(), usize::MAX)?;
     let (mut page, mut bytes) = (Vec::new(), 0);
-    let mut next = None; // the last one of this page, when others follow
-    for (digest, following) in digests.iter().zip(1..) {
-        if page.len() == page_limit(n) {
-            break;
-        }
+    let mut last = None; // the last one of this page
+    let mut more = false;
+    for digest in digests.iter().take_while(|_| n != Some(0)) {
         let Some(descriptor) = describe(api, name, digest)? else { continue };
-        if artifact_type.is_none_or(|wanted| descriptor["artifactType"] == wanted) {
-            bytes += descriptor.to_string().len();
-            page.push(descriptor);
+        if artifact_type.is_some_and(|wanted| descriptor["artifactType"] != wanted) {
+            continue;
         }
-        let full = bytes > PAGE_BYTES_MAX || page.len() == page_limit(n);
-        if full && following < digests.len() {
-            next = Some(digest);
+        bytes += descriptor.to_string().len();
+        if page.len() == page_limit(n) || last.is_some() && bytes > PAGE_BYTES_MAX {
+            more = true;
             break;
         }
+        page.push(descriptor);
+        last = Some(digest);
     }
 
     let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": page });
@@ -55,7 +54,7 @@ pub(super) fn list(
     if artifact_type.is_some() {
         response = response.header("OCI-Filters-Applied", "artifactType");
     }
-    if let Some(last) = next {
+    if let Some(last) = last.filter(|_| more) {
         let (count, last) = (n.map(|n| n.to_string()), last.to_string());
         let mut parameters = vec![("last", last.as_str())];
         parameters.extend(count.as_deref().map(|n| ("n", n)));

@@ -4,20 +4,57 @@
 //! `kill -9` and loss of power. Content is synced before it gets a name, and the folder after. A reader sees
 //! a name with its whole content or no name; a name that is moved shows the old content or the new.
 //!
+//! Every step is told to an [`Observer`], if there is one, before it is taken. There is none but in tests, which
+//! stop the process at a step, let it fail, or write down what was done to play a loss of power.
+//!
 //! Its limit: it holds on a file system that keeps POSIX's promises for fsync, link and rename, on a disk that
 //! does not lie about its cache. After a crash there can be bytes without a name, or a name that nobody was
 //! told of yet; never a name without its bytes.
 
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::collections::BTreeSet;
+use std::fs::{self, DirEntry, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::error::{Error, PathError};
 use crate::reference::UploadId;
 
 /// Blobs and manifests never change, and their mode says so.
 const CONTENT_MODE: u32 = 0o444;
+
+/// Something that is about to be done to the disk.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)] // the fields are the paths, and the names say the rest
+pub enum Step<'a> {
+    CreateFolder(&'a Path),
+    CreateFile(&'a Path),
+    Write { path: &'a Path, offset: u64, bytes: &'a [u8] },
+    Truncate { path: &'a Path, length: u64 },
+    SyncFile(&'a Path),
+    Link { source: &'a Path, name: &'a Path },
+    Symlink { target: &'a Path, name: &'a Path },
+    Rename { from: &'a Path, to: &'a Path },
+    Remove(&'a Path),
+    RemoveFolder(&'a Path),
+    SyncFolder(&'a Path),
+}
+
+/// Is told of every step. What it returns is what the step comes to, if it is an error; the step is not taken
+/// then.
+pub type Observer = dyn Fn(Step<'_>) -> io::Result<()> + Send + Sync;
+
+static OBSERVER: OnceLock<Box<Observer>> = OnceLock::new();
+
+/// Sets the observer of this process, once. For tests.
+pub fn observe(observer: Box<Observer>) {
+    let _ = OBSERVER.set(observer);
+}
+
+fn about_to(step: Step<'_>) -> io::Result<()> {
+    OBSERVER.get().map_or(Ok(()), |observer| observer(step))
+}
 
 /// Makes an I/O error say what was tried with which file.
 pub fn failed<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> PathError + 'a {
@@ -53,12 +90,24 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, PathError> {
 
 /// The names in a folder, unsorted; none if there is no such folder. Names that are not UTF-8 are not ours.
 pub fn names(path: &Path) -> Result<Vec<String>, PathError> {
+    names_of(path, |_| true)
+}
+
+/// Those of regular files among [`names`].
+pub fn file_names(path: &Path) -> Result<Vec<String>, PathError> {
+    names_of(path, |entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+}
+
+fn names_of(path: &Path, wanted: impl Fn(&DirEntry) -> bool) -> Result<Vec<String>, PathError> {
     let Some(entries) = if_exists(fs::read_dir(path).map_err(failed("list", path)))? else {
         return Ok(Vec::new());
     };
     let mut names = Vec::new();
     for entry in entries {
-        if let Ok(name) = entry.map_err(failed("list", path))?.file_name().into_string() {
+        let entry = entry.map_err(failed("list", path))?;
+        if wanted(&entry)
+            && let Ok(name) = entry.file_name().into_string()
+        {
             names.push(name);
         }
     }
@@ -71,41 +120,77 @@ pub fn has_entries(path: &Path) -> Result<bool, PathError> {
     Ok(entries.is_some_and(|mut entries| entries.next().is_some()))
 }
 
-/// Makes a folder and those above it, durably. Costs one look-up when it is there.
+/// Makes a folder and those above it, durably.
+///
+/// A folder that is there may have been made a moment ago by somebody who has not synced it yet, and might then
+/// not outlive a loss of power. So each process syncs each folder's name once, whoever made it, and remembers
+/// ([`SETTLED`]) that it did.
 pub fn create_folder(path: &Path) -> Result<(), PathError> {
-    if path.is_dir() {
+    if let Some(folder) = metadata(path)?
+        && settled().contains(&(folder.dev(), folder.ino()))
+    {
         return Ok(());
     }
-    let parent = path.parent().unwrap_or(Path::new("."));
-    if !parent.as_os_str().is_empty() {
-        create_folder(parent)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    create_folder(parent)?;
+    match about_to(Step::CreateFolder(path)).and_then(|()| fs::create_dir(path)) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(failed("create", path)(error)),
+        _ => sync_folder(parent)?,
     }
-    match fs::create_dir(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed("create", path)(error)),
-        _ => sync_folder(if parent.as_os_str().is_empty() { Path::new(".") } else { parent }),
+    settle(path)
+}
+
+/// Makes the folder that holds everything, and takes it and all above it for durable from here on: whose they
+/// are, and when they were made, is not the store's affair.
+pub fn create_root(path: &Path) -> Result<(), PathError> {
+    if !path.is_dir() {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        create_root(parent)?;
+        about_to(Step::CreateFolder(path))
+            .and_then(|()| fs::create_dir(path))
+            .map_err(failed("create", path))?;
+        sync_folder(parent)?;
     }
+    settle(path)
+}
+
+/// The folders whose names this process knows to be on disk, by device and number.
+static SETTLED: Mutex<BTreeSet<(u64, u64)>> = Mutex::new(BTreeSet::new());
+
+/// How many folders are remembered; it is some 10 MB of memory. Others cost a sync more each time.
+const SETTLED_MAX: usize = 250_000;
+
+fn settled() -> MutexGuard<'static, BTreeSet<(u64, u64)>> {
+    SETTLED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn settle(path: &Path) -> Result<(), PathError> {
+    if let Some(folder) = metadata(path)?
+        && settled().len() < SETTLED_MAX
+    {
+        settled().insert((folder.dev(), folder.ino()));
+    }
+    Ok(())
 }
 
 /// Makes a folder whose loss in a crash does not matter.
 pub fn create_plain_folder(path: &Path) -> Result<(), PathError> {
-    fs::create_dir(path).map_err(failed("create", path))
+    about_to(Step::CreateFolder(path)).and_then(|()| fs::create_dir(path)).map_err(failed("create", path))
 }
 
 /// Waits until the names in a folder are on disk.
 pub fn sync_folder(path: &Path) -> Result<(), PathError> {
-    File::open(path).and_then(|folder| folder.sync_all()).map_err(failed("sync", path))
+    about_to(Step::SyncFolder(path))
+        .and_then(|()| File::open(path))
+        .and_then(|folder| folder.sync_all())
+        .map_err(failed("sync", path))
 }
 
 /// Creates a file for bytes that come bit by bit, for reading and writing; it must not exist. Not durable:
 /// it becomes that by [`seal`] and [`link`].
 pub fn create(path: &Path) -> Result<File, PathError> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o644)
-        .open(path)
-        .map_err(failed("create", path))
+    let how = || OpenOptions::new().read(true).write(true).create_new(true).mode(0o644).open(path);
+    about_to(Step::CreateFile(path)).and_then(|()| how()).map_err(failed("create", path))
 }
 
 /// Opens a file for reading and writing.
@@ -115,9 +200,23 @@ pub fn open_to_write(path: &Path) -> Result<Option<File>, PathError> {
 
 /// Creates a file with these bytes, not durably.
 pub fn create_with(path: &Path, bytes: &[u8]) -> Result<File, PathError> {
-    let mut file = create(path)?;
-    file.write_all(bytes).map_err(failed("write", path))?;
+    let file = create(path)?;
+    write(&file, path, 0, bytes)?;
     Ok(file)
+}
+
+/// Writes bytes to a file at an offset, all of them.
+pub fn write(file: &File, path: &Path, offset: u64, bytes: &[u8]) -> Result<(), PathError> {
+    about_to(Step::Write { path, offset, bytes })
+        .and_then(|()| file.write_all_at(bytes, offset))
+        .map_err(failed("write", path))
+}
+
+/// Cuts a file off.
+pub fn truncate(file: &File, path: &Path, length: u64) -> Result<(), PathError> {
+    about_to(Step::Truncate { path, length })
+        .and_then(|()| file.set_len(length))
+        .map_err(failed("truncate", path))
 }
 
 /// Puts a small file in place of another, so that a reader sees the old or the new; not durably.
@@ -130,7 +229,7 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 /// Makes a file read-only and its bytes durable. From here on it may be given a name.
 pub fn seal(file: &File, path: &Path) -> Result<(), PathError> {
     file.set_permissions(fs::Permissions::from_mode(CONTENT_MODE)).map_err(failed("make read-only", path))?;
-    file.sync_all().map_err(failed("sync", path))
+    about_to(Step::SyncFile(path)).and_then(|()| file.sync_all()).map_err(failed("sync", path))
 }
 
 /// What became of [`link`].
@@ -146,7 +245,7 @@ pub enum Linked {
 
 /// Gives a sealed file one more name. Durable after [`sync_folder`] of the name's folder, which must exist.
 pub fn link(source: &Path, name: &Path) -> Result<Linked, PathError> {
-    match fs::hard_link(source, name) {
+    match about_to(Step::Link { source, name }).and_then(|()| fs::hard_link(source, name)) {
         Ok(()) => Ok(Linked::Done),
         Err(error) => match error.kind() {
             ErrorKind::AlreadyExists => Ok(Linked::Done),
@@ -160,13 +259,15 @@ pub fn link(source: &Path, name: &Path) -> Result<Linked, PathError> {
 /// Moves a name over another, if that exists: a reader sees the old file or the new. Durable after
 /// [`sync_folder`].
 pub fn rename(from: &Path, to: &Path) -> Result<(), PathError> {
-    fs::rename(from, to).map_err(failed("rename to", to))
+    about_to(Step::Rename { from, to }).and_then(|()| fs::rename(from, to)).map_err(failed("rename to", to))
 }
 
 /// Makes `name` a symbolic link to `target`, in place of whatever it was. Durable after [`sync_folder`].
 pub fn point(name: &Path, target: &Path) -> Result<(), Error> {
     let new = temporary_beside(name)?;
-    std::os::unix::fs::symlink(target, &new).map_err(failed("create", &new))?;
+    about_to(Step::Symlink { target, name: &new })
+        .and_then(|()| std::os::unix::fs::symlink(target, &new))
+        .map_err(failed("create", &new))?;
     Ok(rename(&new, name)?)
 }
 
@@ -177,25 +278,28 @@ pub fn target(name: &Path) -> Result<Option<PathBuf>, PathError> {
 
 /// Removes a name. Says whether it was there. Durable after [`sync_folder`].
 pub fn remove(path: &Path) -> Result<bool, PathError> {
-    Ok(if_exists(fs::remove_file(path).map_err(failed("remove", path)))?.is_some())
+    let removed = about_to(Step::Remove(path)).and_then(|()| fs::remove_file(path));
+    Ok(if_exists(removed.map_err(failed("remove", path)))?.is_some())
 }
 
 /// Removes a folder with all in it, if it is there.
 pub fn remove_folder(path: &Path) -> Result<(), PathError> {
-    if_exists(fs::remove_dir_all(path).map_err(failed("remove", path))).map(drop)
+    let removed = about_to(Step::RemoveFolder(path)).and_then(|()| fs::remove_dir_all(path));
+    if_exists(removed.map_err(failed("remove", path))).map(drop)
 }
 
 /// Copies a file, durably, to a new one beside it that has no other name yet.
 pub fn copy(from: &Path, to: &Path) -> Result<(), PathError> {
     let mut source = File::open(from).map_err(failed("open", from))?;
-    let mut copy = create(to)?;
-    let mut buffer = vec![0; 256 << 10];
+    let copy = create(to)?;
+    let (mut buffer, mut offset) = (vec![0; 256 << 10], 0);
     loop {
         let count = source.read(&mut buffer).map_err(failed("read", from))?;
         if count == 0 {
             return seal(&copy, to);
         }
-        copy.write_all(&buffer[..count]).map_err(failed("write", to))?;
+        write(&copy, to, offset, &buffer[..count])?;
+        offset += count as u64;
     }
 }
 

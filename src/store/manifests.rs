@@ -156,31 +156,44 @@ impl Store {
         name: &RepositoryName,
         reference: &Reference,
     ) -> Result<StoredManifest, Error> {
-        for _ in 0..READ_ATTEMPTS {
-            let digest = match reference {
-                Reference::Digest(digest) => digest.clone(),
-                Reference::Tag(tag) => match self.read_tag(name, tag)? {
-                    Some(TagTarget::Manifest(digest)) => digest,
-                    Some(file @ TagTarget::File(_)) => {
-                        let digest = file.digest();
-                        let TagTarget::File(bytes) = file else { continue };
-                        return Ok(StoredManifest { digest, bytes });
-                    }
-                    None => break,
-                },
-            };
-            if let Some(bytes) = disk::read(&self.held_manifest(name, &digest))? {
-                return Ok(StoredManifest { digest, bytes });
-            }
-            if matches!(reference, Reference::Digest(_)) {
-                break;
-            }
-        }
-        if self.repository_exists(name) {
+        let stored = match reference {
+            Reference::Digest(digest) => self.read_by_digest(name, digest)?,
+            Reference::Tag(tag) => self.read_by_tag(name, tag)?,
+        };
+        if let Some(stored) = stored {
+            Ok(stored)
+        } else if self.repository_exists(name) {
             Err(Error::ManifestUnknown { name: name.clone(), reference: reference.to_string() })
         } else {
             Err(Error::NameUnknown(name.clone()))
         }
+    }
+
+    fn read_by_digest(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<StoredManifest>, Error> {
+        let bytes = match disk::read(&self.held_manifest(name, digest))? {
+            Some(bytes) => Some(bytes),
+            None => self.read_tag_file(name, digest)?,
+        };
+        Ok(bytes.map(|bytes| StoredManifest { digest: digest.clone(), bytes }))
+    }
+
+    fn read_by_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<Option<StoredManifest>, Error> {
+        for _ in 0..READ_ATTEMPTS {
+            let Some(target) = self.read_tag(name, tag)? else { break };
+            let digest = target.digest();
+            let bytes = match target {
+                TagTarget::Manifest(digest) => disk::read(&self.held_manifest(name, &digest))?,
+                TagTarget::File(bytes) => Some(bytes),
+            };
+            if let Some(bytes) = bytes {
+                return Ok(Some(StoredManifest { digest, bytes }));
+            }
+        }
+        Ok(None)
     }
 
     /// Removes a manifest, and with it the tags that point at it and its entry as a referrer. Names go in the
@@ -200,8 +213,9 @@ impl Store {
             self.delete_referrer(name, &subject.digest, digest)?;
         }
         let held = self.held_manifest(name, digest);
-        disk::remove(&held)?;
-        sync_folder_of(&held)?;
+        if disk::remove(&held)? {
+            sync_folder_of(&held)?;
+        }
         self.release(digest)
     }
 }

@@ -47,6 +47,23 @@ impl Store {
         }
     }
 
+    /// The content of a tag that is a file of its own, by its digest: a client that was told what the tag is asks
+    /// for that next.
+    pub(super) fn read_tag_file(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        for text in disk::file_names(&self.tags(name))? {
+            let Ok(tag) = Tag::parse(&text) else { continue };
+            let target = self.read_tag(name, &tag)?.filter(|target| target.digest() == *digest);
+            if let Some(TagTarget::File(bytes)) = target {
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
+    }
+
     /// Points a tag at a manifest, durably. The repository's lock is the caller's.
     pub(super) fn write_tag(&self, name: &RepositoryName, tag: &Tag, digest: &Digest) -> Result<(), Error> {
         disk::create_folder(&self.tags(name))?;

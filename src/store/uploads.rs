@@ -14,7 +14,8 @@
 //! Whoever writes holds a lock on `data`; there is one writer at a time.
 
 use std::fs::{File, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -120,7 +121,6 @@ impl Upload<'_> {
     pub fn append(&mut self, body: &mut dyn Read) -> Result<(), Error> {
         self.catch_up()?;
         let path = self.folder.join("data");
-        self.data.seek(SeekFrom::Start(self.offset)).map_err(failed("seek in", &path))?;
         let mut buffer = vec![0; BUFFER_BYTES];
         loop {
             let count = match body.read(&mut buffer) {
@@ -129,9 +129,9 @@ impl Upload<'_> {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(Error::BodyUnreadable(error)),
             };
-            if let Err(error) = self.data.write_all(&buffer[..count]) {
+            if let Err(error) = disk::write(&self.data, &path, self.offset, &buffer[..count]) {
                 self.truncate(self.offset)?; // a part of it may have been written, and is not hashed
-                return Err(failed("write", &path)(error).into());
+                return Err(error.into());
             }
             self.hasher.update(&buffer[..count]);
             self.offset += count as u64;
@@ -190,10 +190,9 @@ impl Upload<'_> {
         if self.hashed == self.offset {
             return Ok(());
         }
-        self.data.seek(SeekFrom::Start(self.hashed)).map_err(failed("seek in", &path))?;
         let mut buffer = vec![0; BUFFER_BYTES];
         while self.hashed < self.offset {
-            let count = self.data.read(&mut buffer).map_err(failed("read", &path))?;
+            let count = self.data.read_at(&mut buffer, self.hashed).map_err(failed("read", &path))?;
             if count == 0 {
                 return Err(failed("read", &path)(std::io::ErrorKind::UnexpectedEof.into()).into());
             }
@@ -204,8 +203,7 @@ impl Upload<'_> {
     }
 
     fn truncate(&mut self, length: u64) -> Result<(), Error> {
-        self.data.set_len(length).map_err(failed("truncate", &self.folder.join("data")))?;
-        Ok(())
+        Ok(disk::truncate(&self.data, &self.folder.join("data"), length)?)
     }
 }
 

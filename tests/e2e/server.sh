@@ -1,17 +1,18 @@
-# Starting and stopping the registry under test: read by tests/e2e/run.sh and by
-# tests/conformance/run.sh. Everything listens on loopback only.
+# Starting and stopping the registry under test: read by tests/e2e/run.sh, by
+# tests/conformance/run.sh and by tests/scale/run.sh. Everything listens on loopback
+# only.
 #
 # Set before this file is read:  WORK   a temporary directory of the caller's
 # Set by this file:              PORT   the port the registry listens on
 #                                ROOT   its storage root
-#                                SERVER_PID
+#                                SERVERS     the process id of each registry that runs, by port
 #                                SERVER_LOG  unless the caller has set it
 
 # REGISTRY may name another build of the program, for instance a debug build.
 REGISTRY=${REGISTRY:-${CARGO_TARGET_DIR:-target}/release/registry}
 ROOT=$WORK/root
 SERVER_LOG=${SERVER_LOG:-$WORK/registry.log}
-SERVER_PID=
+declare -A SERVERS=()
 
 # A port nobody listens on. Taken from below the range that the kernel gives to
 # outgoing connections (32768 and up), so that no client of ours sits on it when
@@ -31,18 +32,27 @@ free_port() {
 }
 
 # Starts the registry on PORT and ROOT (both stay as they are on a restart) and
-# returns when it answers. Its log is appended to SERVER_LOG.
+# returns when it answers.
 start_server() {
+  PORT=${PORT:-$(free_port)} || return 1
+  start_server_on "$PORT"
+}
+
+# start_server_on <port> [<flag>...]: one more registry on ROOT; returns when it answers.
+# The log of all is appended to SERVER_LOG.
+start_server_on() {
+  local port=$1 pid
+  shift
   if [ ! -x "$REGISTRY" ]; then
     echo "no program at $REGISTRY: run \`make build\` first" >&2
     return 1
   fi
-  PORT=${PORT:-$(free_port)} || return 1
-  "$REGISTRY" serve --listen "127.0.0.1:$PORT" --root "$ROOT" >>"$SERVER_LOG" 2>&1 &
-  SERVER_PID=$!
+  "$REGISTRY" serve --listen "127.0.0.1:$port" --root "$ROOT" "$@" >>"$SERVER_LOG" 2>&1 &
+  pid=$!
+  SERVERS[$port]=$pid
   local deadline=$((SECONDS + 10))
-  until curl -fsS -o "$WORK/ready.out" "http://127.0.0.1:$PORT/v2/" 2>"$WORK/ready.err"; do
-    if ! kill -0 "$SERVER_PID" 2>/dev/null; then
+  until curl -fsS -o "$WORK/ready.out" "http://127.0.0.1:$port/v2/" 2>"$WORK/ready.err"; do
+    if ! kill -0 "$pid" 2>/dev/null; then
       echo "the registry ended while it started:" >&2
       tail -20 "$SERVER_LOG" >&2
       return 1
@@ -72,19 +82,33 @@ end_process() {
 
 # Ends the registry the way an operator does. 0 is what it must exit with; it may take
 # 10 s for requests in flight.
-stop_server() {
-  [ -n "$SERVER_PID" ] || return 0
-  local pid=$SERVER_PID
-  SERVER_PID=
+stop_server() { stop_server_on "${PORT:-none}"; }
+
+stop_server_on() {
+  local pid=${SERVERS[$1]:-}
+  [ -n "$pid" ] || return 0
+  unset "SERVERS[$1]"
   end_process "$pid" 15
 }
 
+# All that run, for those who tidy up.
+stop_servers() {
+  local port status=0
+  for port in "${!SERVERS[@]}"; do
+    stop_server_on "$port" || status=$?
+  done
+  return "$status"
+}
+
 # The crash: no handler runs, nothing is flushed.
-kill_server() {
-  kill -KILL "$SERVER_PID"
+kill_server() { kill_server_on "$PORT"; }
+
+kill_server_on() {
+  local pid=${SERVERS[$1]}
+  unset "SERVERS[$1]"
+  kill -KILL "$pid"
   # The shell reports "Killed" when it collects the process; that is no news here.
-  wait "$SERVER_PID" 2>/dev/null || true
-  SERVER_PID=
+  wait "$pid" 2>/dev/null || true
 }
 
 # The promise the store is built on, checked with nothing but coreutils: each file

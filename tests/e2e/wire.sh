@@ -53,7 +53,7 @@ location_of() {
 # Content-Length says far more than comes, up to the largest number there is. Servers
 # that believe it reserve that much memory.
 lengths_that_lie() {
-  local pid=$SERVER_PID i length start
+  local pid=${SERVERS[$PORT]} i length start
   start=$(now_ms)
   for i in $(seq 100); do
     case $((i % 4)) in

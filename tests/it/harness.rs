@@ -4,9 +4,11 @@
 //! client speaks HTTP/1.1 over a plain socket, so that a test sees what is on the wire and nothing is mended
 //! on the way.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -21,7 +23,7 @@ pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub struct Registry {
     child: Child,
     pub address: SocketAddr,
-    root: tempfile::TempDir,
+    root: Arc<tempfile::TempDir>,
     flags: Vec<String>,
     log: Arc<Mutex<String>>,
 }
@@ -34,8 +36,16 @@ impl Registry {
 
     /// Starts one with further flags.
     pub fn start_with(flags: &[&str]) -> Self {
-        let root = tempfile::tempdir().expect("a temporary folder");
-        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let root = Arc::new(tempfile::tempdir().expect("a temporary folder"));
+        Self::over(root, flags.iter().map(|flag| (*flag).to_owned()).collect())
+    }
+
+    /// Starts another process over the same root.
+    pub fn start_beside(&self) -> Self {
+        Self::over(Arc::clone(&self.root), self.flags.clone())
+    }
+
+    fn over(root: Arc<tempfile::TempDir>, flags: Vec<String>) -> Self {
         let log = Arc::default();
         let (child, address) = spawn(root.path(), &flags, &log);
         Self { child, address, root, flags, log }
@@ -82,6 +92,25 @@ impl Registry {
         files
     }
 
+    /// All there is below the root, path by path: that it is a folder, where a link points, or of a file the
+    /// mode, the link count and the digest. Two of them compared say what a request changed.
+    pub fn snapshot(&self) -> BTreeMap<String, String> {
+        let mut entries = BTreeMap::new();
+        describe(self.root.path(), self.root.path(), &mut entries);
+        entries
+    }
+
+    /// How many names a blob has: 1 under `blobs/`, and one for each repository that holds it. 0: it is gone.
+    pub fn link_count(&self, digest: &str) -> u64 {
+        fs::metadata(self.blob_path(digest)).map_or(0, |blob| blob.nlink())
+    }
+
+    /// Sends the process a signal, by its name: `TERM`, `INT`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.pid())]).status();
+        assert!(sent.expect("sh").success(), "kill -{name}");
+    }
+
     /// Sends a request on a connection of its own, and reads the answer.
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         Connection::open(self.address).send(method, path, headers, body)
@@ -125,6 +154,38 @@ impl Registry {
         let answer = self.put_manifest(name, tag, OCI_MANIFEST, &image.manifest);
         assert_eq!(answer.status, 201, "{answer:?}");
         image
+    }
+
+    /// Asserts that a repository holds a blob: it is on disk under its name, once for all and once for the
+    /// repository, read-only, and served from there.
+    #[track_caller]
+    pub fn assert_holds(&self, name: &str, digest: &str, bytes: &[u8]) {
+        assert!(fs::read(self.blob_path(digest)).unwrap() == bytes, "{digest} has other bytes");
+        let held = self.path(&format!("repositories/{name}/_blobs/{}", digest.replace(':', "/")));
+        let (blob, held) = (fs::metadata(self.blob_path(digest)).unwrap(), fs::metadata(held).unwrap());
+        assert_eq!((blob.ino(), blob.mode() & 0o777), (held.ino(), 0o444));
+        let answer = self.get(&format!("/v2/{name}/blobs/{digest}"));
+        answer.assert(200, &[("Docker-Content-Digest", digest)]);
+        assert!(answer.body == bytes, "{digest} is served with other bytes");
+    }
+
+    /// Asserts that a repository has a manifest under a tag: on disk the tag reads as the manifest and points at
+    /// its digest, and that is what is served.
+    #[track_caller]
+    pub fn assert_tagged(&self, name: &str, tag: &str, digest: &str, bytes: &[u8]) {
+        let path = self.path(&format!("repositories/{name}/_tags/{tag}"));
+        assert!(fs::read(&path).unwrap() == bytes, "{tag} reads otherwise");
+        let target = fs::read_link(&path).unwrap();
+        assert_eq!(target.to_str().unwrap(), format!("../_manifests/{}", digest.replace(':', "/")));
+        let answer = self.get(&format!("/v2/{name}/manifests/{tag}"));
+        answer.assert(200, &[("Docker-Content-Digest", digest)]);
+        assert!(answer.body == bytes, "{tag} is served with other bytes");
+    }
+
+    /// Asserts that no upload session is left.
+    #[track_caller]
+    pub fn assert_no_uploads(&self) {
+        assert_eq!(fs::read_dir(self.path("uploads")).unwrap().count(), 0, "{:?}", self.files("uploads"));
     }
 
     /// Says that the server is alive and well.
@@ -192,6 +253,29 @@ impl Connection {
         self.read_answer(method).expect("an answer")
     }
 
+    /// Sends a request with a chunked body, and reads the answer.
+    pub fn send_chunked(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        chunks: &[&[u8]],
+    ) -> Answer {
+        let mut message = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n");
+        for (name, value) in headers {
+            message.push_str(&format!("{name}: {value}\r\n"));
+        }
+        let mut message = format!("{message}\r\n").into_bytes();
+        for chunk in chunks {
+            message.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+            message.extend_from_slice(chunk);
+            message.extend_from_slice(b"\r\n");
+        }
+        message.extend_from_slice(b"0\r\n\r\n");
+        self.write(&message);
+        self.read_answer(method).expect("an answer")
+    }
+
     /// Reads one answer; `None` if the connection ends first.
     pub fn read_answer(&mut self, method: &str) -> Option<Answer> {
         let mut line = String::new();
@@ -226,16 +310,31 @@ impl Connection {
 }
 
 /// An answer as it came.
-#[derive(Debug)]
 pub struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let body = String::from_utf8_lossy(&self.body[..self.body.len().min(1000)]);
+        write!(f, "{} {:?} {body}", self.status, self.headers)
+    }
+}
+
 impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// Asserts a status and some headers.
+    #[track_caller]
+    pub fn assert(&self, status: u16, headers: &[(&str, &str)]) {
+        assert_eq!(self.status, status, "{self:?}");
+        for (name, value) in headers {
+            assert_eq!(self.header(name), Some(*value), "{name}: {self:?}");
+        }
     }
 
     pub fn json(&self) -> serde_json::Value {
@@ -299,6 +398,22 @@ fn collect(top: &Path, folder: &Path, files: &mut Vec<String>) {
             files.push(path.strip_prefix(top).unwrap().to_string_lossy().into_owned());
         }
     }
+}
+
+fn describe(top: &Path, path: &Path, entries: &mut BTreeMap<String, String>) {
+    let metadata = fs::symlink_metadata(path).expect("metadata");
+    let what = if metadata.is_symlink() {
+        format!("-> {}", fs::read_link(path).expect("a target").display())
+    } else if metadata.is_dir() {
+        for entry in fs::read_dir(path).expect("a folder") {
+            describe(top, &entry.expect("an entry").path(), entries);
+        }
+        "folder".to_owned()
+    } else {
+        let bytes = fs::read(path).expect("a file");
+        format!("{:o} {} {}", metadata.mode() & 0o777, metadata.nlink(), sha256(&bytes))
+    };
+    entries.insert(path.strip_prefix(top).expect("below the root").display().to_string(), what);
 }
 
 /// Starts the program and waits until it says where it listens.
