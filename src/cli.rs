@@ -317,7 +317,10 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_refused_by_name() {
-        check_refused("server", "\"server\" is not a command (did you mean serve?); there are serve, verify, help");
+        check_refused(
+            "server",
+            "\"server\" is not a command (did you mean serve?); there are serve, verify, help",
+        );
         check_refused("frobnicate", "\"frobnicate\" is not a command; there are serve, verify, help");
         check_refused("help frobnicate", "\"frobnicate\" is not a command; there are serve, verify, help");
         check_refused("frobnicate --help", "\"frobnicate\" is not a command; there are serve, verify, help");

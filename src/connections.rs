@@ -1,159 +1,322 @@
-//! The open connections: who is being served, and what waits behind it.
+//! The open connections: between the socket and the HTTP library.
 //!
-//! The HTTP library hands out requests, not connections: two requests that a client sent one behind the other
-//! (pipelining) come out as two, and two workers may take them at the same time. Two things follow that this
-//! table sets right:
+//! The library gives each connection a thread, which reads heads and queues requests. It reads them through a
+//! [`Gate`] (by way of [`crate::system::socket`]), and a gate lets through one whole, checked head at a time:
 //!
-//! - **Order.** Requests of one connection are handled one after the other. A request that comes while another
-//!   of its connection is being handled waits here, and who handles the first goes on with it.
-//! - **An end.** When a request's framing is wrong, nobody can say where the next one begins. Such a connection
-//!   is closed to further requests, and whatever the library still reads from it is dropped.
+//! ```text
+//! socket ─► Gate: a head, complete, within its limits, judged ─► library: parse, queue ─► worker
+//!             ▲                                                                              │ reads the body,
+//!             └───────────── the Turn ends: the connection goes on, or is closed ◄───────────┘ answers
+//! ```
 //!
-//! The table also knows each connection's descriptor, so that a handler can set time limits. Entries are
-//! overwritten when a descriptor is used again; there are never more of them than descriptors.
+//! With the head goes the [`Turn`]: the right to read from the connection and to answer. There is one for each
+//! connection, so requests of one connection are handled one after the other, each seeing what those before it
+//! did. What a client sends ahead waits in the kernel's buffers, and a client that sends without end is held up
+//! there. When a turn ends with a doubt about what comes next, nothing more is read as a request.
 
-use std::collections::{HashMap, VecDeque};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::RawFd;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+mod stream;
+mod turn;
 
-use crate::system;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::mem::MaybeUninit;
+use std::net::{Shutdown, SocketAddr};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-/// How many requests of one connection may wait behind the one being handled. A client that sends more
-/// without reading answers loses its connection.
-pub const PIPELINED_REQUESTS_MAX: usize = 16_384;
+use self::stream::{Rest, Stream, left_until};
+pub use self::turn::{Busy, End, Turn};
+use self::turn::{DRAIN_BYTES_MAX, Seat};
+use crate::error::Error;
+use crate::framing::{self, Message};
+use crate::log::{self, Level};
+use crate::system::door::Door;
+use crate::system::socket::Socket;
 
-/// The table. `R` is a request of the HTTP library.
-pub struct Connections<R> {
-    table: Mutex<Table<R>>,
+/// How much is read, at most, of a connection that is being closed, so that the client gets to see the answer:
+/// the kernel resets a connection that is closed with bytes unread, and the answer is lost with it.
+const LINGER_BYTES_MAX: u64 = 64 << 20;
+
+/// How long that goes on at most.
+const LINGER_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long a client may be silent meanwhile.
+const LINGER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a connection may wait for a request undisturbed, when others need its place.
+const SEAT_KEPT: Duration = Duration::from_secs(1);
+
+/// The first byte of a TLS connection: record type 22, handshake.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// What a TLS client is told. Docker, podman and skopeo try TLS first, and wait for an answer of any kind. Go's
+/// clients know one that begins like this, and say "server gave HTTP response to HTTPS client".
+const ANSWER_TO_TLS: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\
+    This port speaks HTTP, not HTTPS. Tell the client that the registry is insecure (plain HTTP), or put a\n\
+    proxy that speaks TLS in front.\n";
+
+/// How long a connection may be silent. Zero means for ever.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// Between two parts of a body.
+    pub read: Duration,
+    /// While the client takes nothing of an answer.
+    pub write: Duration,
+    /// From the beginning, or from one answer, to the end of the next head. Not silence alone counts: a head
+    /// that trickles in byte by byte has no more time.
+    pub idle: Duration,
 }
 
-struct Table<R> {
-    by_peer: HashMap<SocketAddr, Connection<R>>,
-    /// Whose connection a descriptor was last, to forget that one when the descriptor is used again.
-    peer_of: HashMap<RawFd, SocketAddr>,
+/// What the connections of a server have in common.
+pub struct Connections {
+    timeouts: Timeouts,
+    /// The server's port: a socket with another one is none of ours.
+    port: u16,
+    next_turn: AtomicU64,
+    /// The connections that wait for a head, by the number of the turn that it will begin: the first has waited
+    /// longest.
+    waiting: Mutex<BTreeMap<u64, (Instant, Socket)>>,
+    /// The turns whose heads the library has, until it hands out the requests.
+    turns: Mutex<HashMap<u64, Turn>>,
+    busy: Arc<AtomicUsize>,
 }
 
-struct Connection<R> {
-    /// `None` where connections are not announced (see `system::Door`).
-    fd: Option<RawFd>,
-    busy: bool,
-    closed: bool,
-    waiting: VecDeque<R>,
+thread_local! {
+    /// The gate of this thread's connection, in a thread that the library uses for connections.
+    static GATE: RefCell<Option<Gate>> = const { RefCell::new(None) };
 }
 
-impl<R> Connection<R> {
-    fn new(fd: Option<RawFd>) -> Self {
-        Self { fd, busy: false, closed: false, waiting: VecDeque::new() }
+impl Connections {
+    /// For a server on `port`.
+    pub fn new(port: u16, timeouts: Timeouts) -> Arc<Self> {
+        Arc::new(Self {
+            timeouts,
+            port,
+            next_turn: AtomicU64::new(1),
+            waiting: Mutex::default(),
+            turns: Mutex::default(),
+            busy: Arc::default(),
+        })
+    }
+
+    /// Reads from a connection for the library, which calls from the connection's thread. 0 is the end, after
+    /// which the library does not call again. `None` when it is no connection to this server.
+    pub fn read(self: &Arc<Self>, socket: Socket, room: &mut [MaybeUninit<u8>]) -> Option<usize> {
+        GATE.with_borrow_mut(|gate| {
+            if gate.as_ref().is_none_or(|gate| gate.socket != socket) {
+                if socket.local().ok()?.port() != self.port {
+                    return None;
+                }
+                Door::picked_up();
+                *gate = socket.peer().ok().map(|peer| Gate::new(self, socket, peer));
+            }
+            let count = gate.as_mut().map_or(0, |gate| gate.read(room));
+            if count == 0 {
+                *gate = None;
+            }
+            Some(count)
+        })
+    }
+
+    /// The turn with this number. It can be had once.
+    pub fn take_turn(&self, number: u64) -> Option<Turn> {
+        lock(&self.turns).remove(&number)
+    }
+
+    /// Ends the connection that has waited longest for a request, if that is a while.
+    pub fn make_room(&self) {
+        let mut waiting = lock(&self.waiting);
+        if let Some(longest) = waiting.first_entry()
+            && longest.get().0.elapsed() >= SEAT_KEPT
+        {
+            // Under the lock, which the connection's thread needs before it lets go of the socket.
+            longest.remove().1.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// How many requests are being handled, answered or logged.
+    pub fn busy(&self) -> usize {
+        self.busy.load(Ordering::SeqCst)
     }
 }
 
-impl<R> Default for Connections<R> {
-    fn default() -> Self {
-        Self { table: Mutex::new(Table { by_peer: HashMap::new(), peer_of: HashMap::new() }) }
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner) // no code under these locks panics halfway
 }
 
-impl<R> Connections<R> {
-    /// A new connection. What was known of an older one with the same peer or descriptor is forgotten.
-    pub fn opened(&self, fd: RawFd, peer: SocketAddr) {
-        let mut table = self.lock();
-        if let Some(former) = table.peer_of.insert(fd, peer) {
-            table.by_peer.remove(&former);
+/// A connection, seen from its thread.
+struct Gate {
+    connections: Arc<Connections>,
+    socket: Socket,
+    peer: SocketAddr,
+    /// Here between turns; with the turn while there is one.
+    stream: Option<Stream>,
+    /// Where the stream comes back to.
+    seat: Arc<Seat>,
+    /// The last turn's number.
+    turn: u64,
+    /// The head that the library is reading, and how much of it it has.
+    head: Vec<u8>,
+    taken: usize,
+}
+
+impl Gate {
+    /// The gate of a new connection.
+    fn new(connections: &Arc<Connections>, socket: Socket, peer: SocketAddr) -> Self {
+        // Where an option cannot be set the connection is gone, as reading will show.
+        let _ = socket.set_nodelay();
+        let _ = socket.set_write_timeout(connections.timeouts.write);
+        Self {
+            connections: Arc::clone(connections),
+            socket,
+            peer,
+            stream: Some(Stream::new(socket)),
+            seat: Arc::default(),
+            turn: 0,
+            head: Vec::new(),
+            taken: 0,
         }
-        table.by_peer.insert(peer, Connection::new(Some(fd)));
     }
 
-    /// A request has come. Gives it back when it is its turn; else keeps it for whoever is busy with the
-    /// connection.
-    pub fn arrived(&self, peer: SocketAddr, request: R) -> Option<R> {
-        let mut table = self.lock();
-        let connection = table.by_peer.entry(peer).or_insert_with(|| Connection::new(None));
-        if !connection.busy {
-            connection.busy = true;
-            return Some(request);
+    /// Gives the library as much of a head as it has room for. 0 is the end of the connection.
+    fn read(&mut self, room: &mut [MaybeUninit<u8>]) -> usize {
+        if self.taken == self.head.len() && self.next_head().is_none() {
+            return 0;
         }
-        connection.waiting.push_back(request);
-        if connection.waiting.len() > PIPELINED_REQUESTS_MAX {
-            connection.closed = true;
-            let fd = connection.fd;
-            drop(table);
-            act(fd, peer, |socket| socket.shutdown(Shutdown::Both));
+        let left = &self.head[self.taken..];
+        let count = left.len().min(room.len());
+        for (place, byte) in room.iter_mut().zip(&left[..count]) {
+            place.write(*byte);
         }
+        self.taken += count;
+        count
+    }
+
+    /// Waits for the end of the turn, then for a head; begins its turn. `None` when the connection is over.
+    fn next_head(&mut self) -> Option<()> {
+        let mut rest = Rest::Nothing;
+        if self.stream.is_none() {
+            let turn = self.seat.wait();
+            let unread = !turn.rest.is_nothing() || !turn.stream.buffered().is_empty();
+            self.stream = Some(turn.stream);
+            match turn.end {
+                End::GoOn => rest = turn.rest,
+                // A client that said this was its last request sends nothing that would have to be waited for.
+                End::Close if unread || !turn.announced => return self.linger(),
+                End::Close | End::Abort => return self.hang_up(),
+            }
+        }
+        let stream = self.stream.as_mut()?;
+        let idle = self.connections.timeouts.idle;
+        let deadline = (!idle.is_zero()).then(|| Instant::now() + idle);
+        let mut patience = idle;
+        if !rest.is_nothing() {
+            match stream.drain(rest, DRAIN_BYTES_MAX, deadline).and_then(|()| left_until(deadline)) {
+                Some(left) => patience = left,
+                None => return self.linger(),
+            }
+        }
+        self.turn = self.connections.next_turn.fetch_add(1, Ordering::Relaxed);
+        lock(&self.connections.waiting).insert(self.turn, (Instant::now(), self.socket));
+        let found = find_head(stream, patience, deadline);
+        lock(&self.connections.waiting).remove(&self.turn);
+        match found {
+            Some(Found::Head(length)) => {
+                let (copy, message) = framing::inspect(&stream.buffered()[..length], self.turn);
+                stream.consume(length);
+                self.begin_turn(copy, message)
+            }
+            Some(Found::Nonsense(error)) => {
+                let copy = framing::beginning(stream.buffered(), self.turn);
+                self.begin_turn(copy, Err(error))
+            }
+            Some(Found::Tls) => self.answer_tls(),
+            None => self.hang_up(),
+        }
+    }
+
+    /// Readies the head for the library, and puts the turn where the request's worker will find it.
+    fn begin_turn(&mut self, head: Vec<u8>, message: Result<Message, Error>) -> Option<()> {
+        (self.head, self.taken) = (head, 0);
+        let connections = &self.connections;
+        let turn = Turn::new(
+            self.peer,
+            message,
+            self.stream.take()?,
+            Arc::clone(&self.seat),
+            connections.timeouts.read,
+            Busy::new(&connections.busy),
+        );
+        lock(&connections.turns).insert(self.turn, turn);
+        Some(())
+    }
+
+    fn answer_tls(&mut self) -> Option<()> {
+        log::event(
+            Level::Debug,
+            "a client tried TLS: it was told that this port speaks HTTP",
+            &[("peer", &self.peer)],
+        );
+        let _ = self.socket.send(ANSWER_TO_TLS.as_bytes());
+        self.linger()
+    }
+
+    /// Ends the connection politely: says that nothing more will be sent, then reads and drops what still comes,
+    /// until the client ends its side too.
+    fn linger(&mut self) -> Option<()> {
+        self.socket.shutdown(Shutdown::Write);
+        let mut stream = self.stream.take()?;
+        let deadline = Some(Instant::now() + LINGER_TIME_MAX);
+        let _ = stream.set_timeout(LINGER_PATIENCE);
+        stream.drop_all(LINGER_BYTES_MAX, deadline);
         None
     }
 
-    /// The request in hand is done: the next one of its connection, if one waits.
-    pub fn next(&self, peer: SocketAddr) -> Option<R> {
-        let mut table = self.lock();
-        let connection = table.by_peer.get_mut(&peer)?;
-        let next = connection.waiting.pop_front();
-        connection.busy = next.is_some();
-        next
+    fn hang_up(&mut self) -> Option<()> {
+        self.socket.shutdown(Shutdown::Both);
+        None
     }
+}
 
-    /// Takes no more requests from a connection; those that wait or still come are for the bin.
-    pub fn close(&self, peer: SocketAddr) {
-        if let Some(connection) = self.lock().by_peer.get_mut(&peer) {
-            connection.closed = true;
+impl Drop for Gate {
+    fn drop(&mut self) {
+        // If the library had a head and made no request of it, nobody else takes the turn.
+        drop(self.connections.take_turn(self.turn));
+    }
+}
+
+/// What a client sent where a head should be.
+enum Found {
+    /// A head of this length.
+    Head(usize),
+    /// Something that is none, and why.
+    Nonsense(Error),
+    /// The beginning of a TLS handshake.
+    Tls,
+}
+
+/// Reads until it is clear what is there. `None` when the client is gone or the time is over: `patience` for the
+/// first bytes, `deadline` for all.
+fn find_head(stream: &mut Stream, patience: Duration, deadline: Option<Instant>) -> Option<Found> {
+    let mut searched = 0;
+    loop {
+        if searched == 0 {
+            stream.skip_empty_lines(); // some clients send one behind a body (RFC 9112, 2.2)
         }
-    }
-
-    /// Has the connection been closed to further requests?
-    pub fn is_closed(&self, peer: SocketAddr) -> bool {
-        self.lock().by_peer.get(&peer).is_some_and(|connection| connection.closed)
-    }
-
-    /// Acts on the socket of a connection, where it is known.
-    pub fn with_socket<T>(&self, peer: SocketAddr, action: impl FnOnce(&TcpStream) -> T) -> Option<T> {
-        let fd = self.lock().by_peer.get(&peer)?.fd;
-        act(fd, peer, action)
-    }
-
-    /// How many connections are being served at this moment.
-    pub fn busy(&self) -> usize {
-        self.lock().by_peer.values().filter(|connection| connection.busy).count()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Table<R>> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner) // no code under the lock panics halfway
-    }
-}
-
-fn act<T>(fd: Option<RawFd>, peer: SocketAddr, action: impl FnOnce(&TcpStream) -> T) -> Option<T> {
-    system::with_socket(fd?, peer, action)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn peer(port: u16) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], port))
-    }
-
-    #[test]
-    fn requests_of_one_connection_take_turns() {
-        let connections = Connections::default();
-        connections.opened(1000, peer(1));
-        assert_eq!(connections.arrived(peer(1), "first"), Some("first"));
-        assert_eq!(connections.arrived(peer(1), "second"), None, "waits");
-        assert_eq!(connections.arrived(peer(2), "other"), Some("other"), "another connection does not");
-        assert_eq!(connections.busy(), 2);
-        assert_eq!(connections.next(peer(1)), Some("second"));
-        assert_eq!(connections.next(peer(1)), None);
-        assert_eq!(connections.arrived(peer(1), "third"), Some("third"));
-    }
-
-    #[test]
-    fn a_closed_connection_stays_closed_until_its_descriptor_is_used_again() {
-        let connections = Connections::default();
-        connections.opened(1000, peer(1));
-        connections.arrived(peer(1), "bad");
-        connections.close(peer(1));
-        assert!(connections.is_closed(peer(1)));
-        connections.opened(1000, peer(2));
-        assert!(!connections.is_closed(peer(1)));
-        assert!(!connections.is_closed(peer(2)));
+        let bytes = stream.buffered();
+        if bytes.first() == Some(&TLS_HANDSHAKE) {
+            return Some(Found::Tls);
+        }
+        match framing::head_length(bytes, searched) {
+            Ok(None) => {}
+            Ok(Some(length)) => return Some(Found::Head(length)),
+            Err(error) => return Some(Found::Nonsense(error)),
+        }
+        searched = bytes.len();
+        // As a rule a head comes in one piece, and the limit is the one that is set already.
+        let limit = if searched == 0 { patience } else { left_until(deadline)? };
+        stream.set_timeout(limit).ok()?;
+        stream.fill().ok().filter(|&count| count > 0)?;
     }
 }

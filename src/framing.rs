@@ -16,9 +16,9 @@ use crate::error::Error;
 /// The longest request target (path and query) we read, in bytes.
 pub const TARGET_BYTES_MAX: usize = 16 << 10;
 
-/// The longest head, request line and headers, in bytes. Credentials and cookies of a browser behind a login
-/// proxy come to 16 KiB or so; nothing honest is near this.
-pub const HEAD_BYTES_MAX: usize = 64 << 10;
+/// The longest head, request line and headers, in bytes. Cookies from behind a login proxy come to 16 KiB or so;
+/// nginx's limit is the same. Each of some thousand connections may hold as much in memory.
+pub const HEAD_BYTES_MAX: usize = 32 << 10;
 
 /// The most header lines. Each becomes two allocations in the HTTP library.
 pub const HEADER_LINES_MAX: usize = 256;
@@ -97,8 +97,7 @@ pub fn inspect(head: &[u8], turn: u64) -> (Vec<u8>, Result<Message, Error>) {
     let mut lines = head.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let line = lines.next().unwrap_or_default();
     let mut copy = begin_copy(line, turn, head.len());
-    let message = parse_request_line(line)
-        .and_then(|old| parse_headers(lines, &mut copy)?.message(old));
+    let message = parse_request_line(line).and_then(|old| parse_headers(lines, &mut copy)?.message(old));
     copy.extend_from_slice(b"\r\n");
     (copy, message)
 }
@@ -161,7 +160,9 @@ fn parse_headers<'a>(
         let colon = line.iter().position(|&byte| byte == b':').unwrap_or(line.len());
         let (name, value) = line.split_at(colon);
         if !is_token(name) {
-            return refused("a header line must be a name, a colon and a value, without spaces before the colon");
+            return refused(
+                "a header line must be a name, a colon and a value, without spaces before the colon",
+            );
         }
         let value = value.get(1..).unwrap_or_default().trim_ascii();
         if !value.iter().all(|&byte| byte == b'\t' || byte >= b' ' && byte != 0x7f) {
@@ -290,7 +291,8 @@ mod tests {
 
     #[test]
     fn the_library_sees_no_body_and_no_other_version() {
-        let (copy, message) = judge("PUT /x HTTP/1.0\nHost: a\ncontent-length:  5\nConnection: Keep-Alive, x\nX:");
+        let (copy, message) =
+            judge("PUT /x HTTP/1.0\nHost: a\ncontent-length:  5\nConnection: Keep-Alive, x\nX:");
         let want = "PUT /x HTTP/1.1\r\n@turn: 7\r\nHost: a\r\n@content-length: 5\r\n@Connection: Keep-Alive, x\r\nX: ";
         assert_eq!(copy, format!("{want}\r\n\r\n"));
         let framing = Framing::Length(5);
@@ -309,7 +311,9 @@ mod tests {
         for length in ["", "+5", "-5", "0x5", "5, 5", "5,5", "5 5", "5a", "5.0", "\u{665}"] {
             check_refused(&with(&format!("Content-Length: {length}")), "is not a number of bytes");
         }
-        for length in ["35184372088833", "9223372036854775808", "18446744073709551615", "18446744073709551616"] {
+        for length in
+            ["35184372088833", "9223372036854775808", "18446744073709551615", "18446744073709551616"]
+        {
             check_refused(&with(&format!("Content-Length: {length}")), "is more than");
         }
         check_refused(&with("Content-Length: 5\nContent-Length: 5"), "more than once");
@@ -325,7 +329,9 @@ mod tests {
 
     #[test]
     fn a_head_that_can_be_read_in_two_ways_is_refused() {
-        for line in ["GET /", "GET", "", " GET / HTTP/1.1", "GET  / HTTP/1.1", "GET / HTTP/1.1 ", "G@T / HTTP/1.1"] {
+        for line in
+            ["GET /", "GET", "", " GET / HTTP/1.1", "GET  / HTTP/1.1", "GET / HTTP/1.1 ", "G@T / HTTP/1.1"]
+        {
             check_refused(&format!("{line}\nHost: a"), "must begin");
         }
         check_refused("GET /a b HTTP/1.1", "must begin");
@@ -333,7 +339,9 @@ mod tests {
         for version in ["HTTP/2.0", "HTTP/3.0", "HTTP/0.9", "HTTP/1.2", "http/1.1", "HTTP/1.1\r", "x"] {
             check_refused(&format!("GET / {version}"), "this port speaks");
         }
-        for header in ["Content-Length : 5", " Content-Length: 5", "\tfolded", "no colon", ": x", "@turn: 5", "a b: c"] {
+        for header in
+            ["Content-Length : 5", " Content-Length: 5", "\tfolded", "no colon", ": x", "@turn: 5", "a b: c"]
+        {
             check_refused(&format!("GET / HTTP/1.1\n{header}"), "a name, a colon");
         }
         for header in ["A: b\0", "A: b\rContent-Length: 5", "A: \u{7f}", "A: \x1b[0m"] {
@@ -352,7 +360,10 @@ mod tests {
         let (copy, _) = judge("GET /\u{e4} HTTP/1.1\nUser-Agent: \u{e4}");
         assert_eq!(copy, "GET - HTTP/1.1\r\n@turn: 7\r\n\r\n");
         let (copy, message) = judge("GET / HTTP/1.1\nUser-Agent: \u{e4}");
-        assert_eq!((copy.as_str(), message.is_ok()), ("GET / HTTP/1.1\r\n@turn: 7\r\nUser-Agent: ??\r\n\r\n", true));
+        assert_eq!(
+            (copy.as_str(), message.is_ok()),
+            ("GET / HTTP/1.1\r\n@turn: 7\r\nUser-Agent: ??\r\n\r\n", true)
+        );
     }
 
     #[test]

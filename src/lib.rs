@@ -52,6 +52,7 @@ pub mod connections;
 pub mod descriptor;
 pub mod digest;
 pub mod error;
+pub mod framing;
 pub mod http;
 pub mod json;
 pub mod log;

@@ -142,11 +142,7 @@ mod tests {
         for header in ["", "bytes", "bytes=", "bytes=a-b", "bytes=-", "bytes=1", "items=0-1", "bytes=+1-2"] {
             check(header, 10, "whole");
         }
-        check(
-            &format!("bytes={}", "0-0,".repeat(RANGES_MAX)),
-            1000,
-            &"0+1 ".repeat(RANGES_MAX).trim_end().to_owned(),
-        );
+        check(&format!("bytes={}", "0-0,".repeat(RANGES_MAX)), 1000, "0+1 ".repeat(RANGES_MAX).trim_end());
         check(&format!("bytes={}", "0-0,".repeat(RANGES_MAX + 1)), 1000, "whole");
         check("bytes=0-9,0-9", 10, "whole");
     }

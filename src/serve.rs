@@ -1,7 +1,6 @@
 //! `registry serve`: from a configuration to a server that runs, and its end.
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::process;
 use std::thread;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use crate::http::{Server, Timeouts};
 use crate::log::{self, Level};
 use crate::server::Workers;
 use crate::store::Store;
-use crate::system;
+use crate::system::process;
 
 /// How long requests in flight may take to finish after the signal to stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
@@ -24,8 +23,8 @@ const HOST_NAME: &str = "container-registry";
 /// # Errors
 /// A sentence for the one who started it: the root or the address cannot be used.
 pub fn run(config: &Config) -> Result<(), String> {
-    system::block_stop_signals(); // before any thread starts
-    system::raise_descriptor_limit();
+    process::block_stop_signals(); // before any thread starts
+    process::raise_descriptor_limit();
     let store = Store::open(&config.storage.path)?;
     if store.folds_case() {
         let fields: &log::Fields<'_> = &[("root", &config.storage.path.display())];
@@ -47,7 +46,7 @@ pub fn run(config: &Config) -> Result<(), String> {
     let workers = Workers::start(server, api, config.server.workers_max);
     eprint!("{}", welcome(config, address));
 
-    let signal = system::wait_for_stop_signal();
+    let signal = process::wait_for_stop_signal();
     let fields: &log::Fields<'_> = &[("signal", &signal)];
     log::event(
         Level::Info,
@@ -55,8 +54,8 @@ pub fn run(config: &Config) -> Result<(), String> {
         fields,
     );
     thread::spawn(|| {
-        system::wait_for_stop_signal();
-        process::exit(1);
+        process::wait_for_stop_signal();
+        std::process::exit(1);
     });
     if workers.stop(STOP_PATIENCE) {
         log::event(Level::Info, "stopped", &[]);

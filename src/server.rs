@@ -5,8 +5,7 @@
 //! first. Those that find nothing to do for a while end again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,16 +27,21 @@ pub struct Workers {
     api: Api,
     /// The most there may be.
     max: usize,
-    alive: AtomicUsize,
+    count: Mutex<Count>,
+}
+
+/// How many workers there are.
+#[derive(Default)]
+struct Count {
+    alive: usize,
     /// Those that wait for a request.
-    free: AtomicUsize,
+    free: usize,
 }
 
 impl Workers {
     /// Starts serving; returns at once.
     pub fn start(server: Server, api: Api, max: usize) -> Arc<Self> {
-        let workers =
-            Arc::new(Self { server, api, max, alive: AtomicUsize::new(0), free: AtomicUsize::new(0) });
+        let workers = Arc::new(Self { server, api, max, count: Mutex::default() });
         for _ in 0..WORKERS_MIN.min(max) {
             workers.add();
         }
@@ -58,55 +62,64 @@ impl Workers {
         true
     }
 
+    /// Starts another worker, if there may be one more.
     fn add(self: &Arc<Self>) {
-        if self.alive.fetch_add(1, Ordering::SeqCst) >= self.max {
-            self.alive.fetch_sub(1, Ordering::SeqCst);
-            return;
+        {
+            let mut count = self.count();
+            if count.alive == self.max {
+                return;
+            }
+            count.alive += 1;
+            count.free += 1; // from now on, so that nobody else starts one for the same reason
         }
-        self.free.fetch_add(1, Ordering::SeqCst);
         let workers = Arc::clone(self);
-        let started = thread::Builder::new().name("worker".to_owned()).spawn(move || workers.work());
-        if started.is_err() {
+        if thread::Builder::new().name("worker".to_owned()).spawn(move || workers.work()).is_err() {
             // No thread to be had: the others go on, and the next request tries again.
-            self.free.fetch_sub(1, Ordering::SeqCst);
-            self.alive.fetch_sub(1, Ordering::SeqCst);
+            let mut count = self.count();
+            count.alive -= 1;
+            count.free -= 1;
         }
     }
 
     fn work(self: Arc<Self>) {
         loop {
-            let request = self.server.receive(WORKER_PATIENCE);
-            if request.is_some() && self.free.fetch_sub(1, Ordering::SeqCst) == 1 {
-                self.add();
-            }
-            match request {
-                Some(request) => {
-                    let mut next = Some(request);
-                    while let Some(request) = next {
-                        next = self.serve(request);
-                    }
-                    self.free.fetch_add(1, Ordering::SeqCst);
-                }
-                None if self.alive.load(Ordering::SeqCst) > WORKERS_MIN => {
-                    self.free.fetch_sub(1, Ordering::SeqCst);
-                    self.alive.fetch_sub(1, Ordering::SeqCst);
+            let Some(request) = self.server.receive(WORKER_PATIENCE) else {
+                let mut count = self.count();
+                // One free worker stays, however many are busy: nobody would start another for the next request.
+                if count.alive > WORKERS_MIN && count.free > 1 {
+                    count.alive -= 1;
+                    count.free -= 1;
                     return;
                 }
-                None => {}
+                continue;
+            };
+            let was_last = {
+                let mut count = self.count();
+                count.free -= 1;
+                count.free == 0
+            };
+            if was_last {
+                self.add();
             }
+            // A bug costs one request, not a worker.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.serve(request)));
+            self.count().free += 1;
         }
     }
 
-    /// Answers one request and logs it. Returns the next one of the same connection.
-    fn serve(&self, mut request: Request) -> Option<Request> {
+    fn count(&self) -> MutexGuard<'_, Count> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner) // no code under the lock panics halfway
+    }
+
+    /// Answers one request and logs it.
+    fn serve(&self, mut request: Request) {
         let begin = Instant::now();
-        // A bug in a handler costs one answer, not a worker.
+        // A bug in a handler costs not even the answer.
         let (response, error) = catch_unwind(AssertUnwindSafe(|| self.api.respond(&mut request)))
             .unwrap_or_else(|_| (Response::error(&Error::Panicked), Some(Error::Panicked)));
         let entry = Entry::new(&request, &response, error.as_ref());
         let sent = request.answer(response);
         entry.log(sent.bytes_out, begin.elapsed());
-        sent.next
     }
 }
 

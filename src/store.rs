@@ -41,7 +41,7 @@ pub mod tags;
 pub mod uploads;
 pub mod walk;
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -106,7 +106,7 @@ impl Store {
     fn probe(&self) -> Result<(), String> {
         let attempt = || -> Result<(), (&'static str, Error)> {
             let folder = self.upload(&UploadId::random().map_err(|e| ("random numbers", e))?);
-            disk::create_folder(&folder).map_err(|e| ("room for a folder", e.into()))?;
+            disk::create_plain_folder(&folder).map_err(|e| ("room for a folder", e.into()))?;
             let (file, hard, soft) = (folder.join("file"), folder.join("hard"), folder.join("soft"));
             let sealed = disk::create_with(&file, b"x").and_then(|open| disk::seal(&open, &file));
             let result = (sealed.map_err(|e| ("durable files", e.into())))
@@ -194,8 +194,7 @@ impl Store {
 }
 
 fn lock(path: &Path, how: impl Fn(&File) -> io::Result<()>) -> Result<Guard, Error> {
-    let open = || OpenOptions::new().write(true).create(true).truncate(false).open(path);
-    let file = open().map_err(failed("open", path))?;
+    let file = disk::open_or_create(path)?;
     how(&file).map_err(failed("lock", path))?;
     Ok(Guard { _file: file })
 }

@@ -3,7 +3,7 @@
 //! It reads everything and changes nothing. Beside a running server it may report what is just being pushed or
 //! deleted; a store at rest that it finds sound is sound.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -66,10 +66,11 @@ impl fmt::Display for Report {
 /// Checks a store, with all cores, showing progress on a terminal.
 ///
 /// # Errors
-/// A file that cannot be read, for any other reason than its absence.
+/// A folder or a manifest that cannot be read, for any other reason than its absence.
 pub fn verify(store: &Store) -> Result<Report, Error> {
-    let mut check = Check { store, report: Report::default(), wrong: HashMap::new() };
-    check.blobs()?;
+    let mut check = Check { store, report: Report::default(), wrong: HashMap::new(), held: HashSet::new() };
+    let blobs = store.all_blobs()?;
+    check.blobs(&blobs);
     let repositories = store.all_repositories()?;
     check.report.repositories = repositories.len();
     for name in &repositories {
@@ -79,6 +80,7 @@ pub fn verify(store: &Store) -> Result<Report, Error> {
         check.referrers(name)?;
     }
     check.uploads()?;
+    check.unheld(&blobs);
     Ok(check.report)
 }
 
@@ -87,6 +89,8 @@ struct Check<'s> {
     report: Report,
     /// Blobs whose bytes are not what their name says.
     wrong: HashMap<Digest, PathBuf>,
+    /// What the repositories hold.
+    held: HashSet<Digest>,
 }
 
 impl Check<'_> {
@@ -101,24 +105,31 @@ impl Check<'_> {
     }
 
     /// Every name under `blobs/` against its bytes.
-    fn blobs(&mut self) -> Result<(), Error> {
-        let blobs = self.store.all_blobs()?;
-        for (named, found) in hash_all(self.store, &blobs)? {
+    fn blobs(&mut self, blobs: &[Named]) {
+        for (named, found) in hash_all(self.store, blobs) {
             let Some(digest) = &named.digest else {
                 self.fault(&named.path, "is not named by a digest, so nobody can ask for it; remove it");
                 continue;
             };
             self.report.blobs += 1;
-            if found.as_ref().is_some_and(|found| found != digest) {
-                self.fault(
-                    &named.path,
-                    "its bytes have another digest; move it away and push the content again",
-                );
-                self.wrong.insert(digest.clone(), named.path.clone());
-            }
+            let why = match found {
+                Ok(Some(found)) if found != *digest => "its bytes have another digest".to_owned(),
+                Ok(_) => continue,
+                Err(error) => error.log_text(),
+            };
+            self.fault(&named.path, format!("{why}; move it away and push the content again"));
+            self.wrong.insert(digest.clone(), named.path.clone());
         }
         self.report.bytes = blobs.iter().map(|blob| blob.size).sum();
-        Ok(())
+    }
+
+    /// Bytes that no repository holds.
+    fn unheld(&mut self, blobs: &[Named]) {
+        for named in blobs {
+            if named.digest.as_ref().is_some_and(|digest| !self.held.contains(digest)) {
+                self.leftover(&named.path, "no repository holds it; it may be removed, while nothing is pushed");
+            }
+        }
     }
 
     fn held_blobs(&mut self, name: &RepositoryName) -> Result<(), Error> {
@@ -134,6 +145,7 @@ impl Check<'_> {
             self.fault(&named.path, "is not named by a digest, so nobody can ask for it; remove it");
             return Ok(());
         };
+        self.held.insert(digest.clone());
         let blob = format!("blobs/{}/{}", digest.algorithm(), digest.hex());
         match self.store.tie(&named.path, digest)? {
             Tie::Linked => return Ok(()),
@@ -236,7 +248,7 @@ impl Check<'_> {
             let stored = match self.store.read_manifest(name, &Reference::Digest(referrer)) {
                 Ok(stored) => stored,
                 Err(Error::ManifestUnknown { .. } | Error::NameUnknown(_)) => {
-                    self.fault(&path, "points to no manifest of this repository; remove it");
+                    self.leftover(&path, "its manifest never came, or went; it may be removed");
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -262,7 +274,7 @@ impl Check<'_> {
 }
 
 /// Hashes all files that are named by a digest, on all cores.
-fn hash_all<'b>(store: &Store, blobs: &'b [Named]) -> Result<Vec<(&'b Named, Option<Digest>)>, Error> {
+fn hash_all<'b>(store: &Store, blobs: &'b [Named]) -> Vec<(&'b Named, Result<Option<Digest>, Error>)> {
     let total: u64 = blobs.iter().map(|blob| blob.size).sum();
     let (next, passed, running) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicUsize::new(0));
     let results = Mutex::new(Vec::with_capacity(blobs.len()));
@@ -275,7 +287,7 @@ fn hash_all<'b>(store: &Store, blobs: &'b [Named]) -> Result<Vec<(&'b Named, Opt
                 Some(digest) => store.digest_of(&blob.path, digest.algorithm(), &count),
                 None => Ok(None),
             };
-            results.lock().unwrap_or_else(PoisonError::into_inner).push(found.map(|found| (blob, found)));
+            results.lock().unwrap_or_else(PoisonError::into_inner).push((blob, found));
         }
         running.fetch_sub(1, Ordering::Relaxed);
     };
@@ -292,7 +304,7 @@ fn hash_all<'b>(store: &Store, blobs: &'b [Named]) -> Result<Vec<(&'b Named, Opt
             eprint!("\r\x1b[K");
         }
     });
-    results.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().collect()
+    results.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn show_progress(passed: u64, total: u64) {

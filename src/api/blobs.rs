@@ -1,6 +1,5 @@
 //! Blobs: pull, check, delete.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use super::{Api, etag, is_known};
@@ -34,22 +33,21 @@ pub(super) fn get(
         return Ok(response(304));
     }
     let file = Arc::new(blob.file);
+    let piece = |part: Part| Piece::File { file: Arc::clone(&file), start: part.start, length: part.length };
     match wanted_parts(request, digest, blob.size)?.as_deref() {
         None => {
             let whole = Part { start: 0, length: blob.size };
-            Ok(response(200)
-                .header("Content-Type", CONTENT_TYPE)
-                .body(Payload::Pieces(vec![piece(&file, whole)])))
+            Ok(response(200).header("Content-Type", CONTENT_TYPE).body(Payload::Pieces(vec![piece(whole)])))
         }
         Some([part]) => Ok(response(206)
             .header("Content-Type", CONTENT_TYPE)
             .header("Content-Range", part.content_range(blob.size))
-            .body(Payload::Pieces(vec![piece(&file, *part)]))),
+            .body(Payload::Pieces(vec![piece(*part)]))),
         Some(parts) => {
             let boundary = UploadId::random()?; // nothing in a blob can be made to equal it
             Ok(response(206)
                 .header("Content-Type", format!("multipart/byteranges; boundary={boundary}"))
-                .body(multipart(&file, parts, blob.size, &boundary)))
+                .body(multipart(parts, blob.size, &boundary, piece)))
         }
     }
 }
@@ -70,12 +68,8 @@ fn wanted_parts(request: &Request, digest: &Digest, size: u64) -> Result<Option<
     }
 }
 
-fn piece(file: &Arc<File>, part: Part) -> Piece {
-    Piece::File { file: Arc::clone(file), start: part.start, length: part.length }
-}
-
 /// Several parts in one body (RFC 9110, 14.6).
-fn multipart(file: &Arc<File>, parts: &[Part], size: u64, boundary: &UploadId) -> Payload {
+fn multipart(parts: &[Part], size: u64, boundary: &UploadId, piece: impl Fn(Part) -> Piece) -> Payload {
     let mut pieces = Vec::with_capacity(2 * parts.len() + 1);
     for part in parts {
         let head = format!(
@@ -83,7 +77,7 @@ fn multipart(file: &Arc<File>, parts: &[Part], size: u64, boundary: &UploadId) -
             part.content_range(size)
         );
         pieces.push(Piece::Bytes(head.into_bytes()));
-        pieces.push(piece(file, *part));
+        pieces.push(piece(*part));
     }
     pieces.push(Piece::Bytes(format!("\r\n--{boundary}--\r\n").into_bytes()));
     Payload::Pieces(pieces)

@@ -48,7 +48,9 @@ impl Store {
         digest: &Digest,
         from: Option<&RepositoryName>,
     ) -> Result<bool, Error> {
+        let held = self.held_blob(name, digest);
         if self.has_blob(name, digest)? {
+            sync_folder_of(&held)?; // it may have come a moment ago, by somebody who has not synced yet
             return Ok(true);
         }
         if let Some(from) = from
@@ -56,7 +58,7 @@ impl Store {
         {
             return Ok(false);
         }
-        self.hold(digest, &self.held_blob(name, digest))
+        self.hold(digest, &held)
     }
 
     /// Takes a blob from a repository. When it was the last one to hold it, the bytes go too.
@@ -69,11 +71,10 @@ impl Store {
             return Err(self.no_blob(name, digest));
         }
         let _repository = self.own_repository(name)?;
-        if !disk::remove(&path)? {
+        if !self.has_blob(name, digest)? {
             return Err(self.no_blob(name, digest)); // somebody was faster
         }
-        sync_folder_of(&path)?;
-        self.release(digest)
+        self.let_go(digest, &path)
     }
 
     fn no_blob(&self, name: &RepositoryName, digest: &Digest) -> Error {
@@ -96,9 +97,7 @@ impl Store {
                 let _names = self.share_names()?;
                 disk::link(source, &blob)?
             };
-            sync_folder_of(&blob)?;
-            let _names = self.share_names()?;
-            match disk::link(&blob, held)? {
+            match self.link_named(&blob, held)? {
                 Linked::Done => break,
                 // The bytes that were there have all the links they can have; ours take their place.
                 Linked::TooMany => disk::rename(source, &blob)?,
@@ -118,21 +117,47 @@ impl Store {
         }
         create_folder_of(held)?;
         loop {
-            let names = self.share_names()?;
-            match disk::link(&blob, held)? {
+            match self.link_named(&blob, held)? {
                 Linked::Done => break,
                 Linked::NoSource => return Ok(false),
-                Linked::TooMany => {
-                    drop(names); // copying is slow
-                    let copy = self.upload(&UploadId::random()?);
-                    disk::copy(&blob, &copy)?;
-                    disk::rename(&copy, &blob)?;
-                }
+                Linked::TooMany => disk::replace_by_copy(&blob, &self.upload(&UploadId::random()?))?,
             }
         }
-        sync_folder_of(&blob)?; // it may have been named a moment ago, by somebody who has not synced yet
         sync_folder_of(held)?;
         Ok(true)
+    }
+
+    /// Links `held` to the bytes under `blobs/`, once their name there is on disk: who gave it to them may not
+    /// have synced it yet.
+    fn link_named(&self, blob: &Path, held: &Path) -> Result<Linked, Error> {
+        loop {
+            let Some(file) = disk::open(blob)? else { return Ok(Linked::NoSource) };
+            sync_folder_of(blob)?;
+            let _names = self.share_names()?;
+            if disk::is_at(&file, blob)? {
+                return Ok(disk::link(blob, held)?);
+            }
+        }
+    }
+
+    /// Takes a name from a repository, durably, and the bytes with it when it was the last. The repository's lock
+    /// is the caller's.
+    ///
+    /// Until it is certain that no loss of power brings the name back, the bytes count as held, so that nobody
+    /// else takes them: the name is moved aside first.
+    pub(super) fn let_go(&self, digest: &Digest, held: &Path) -> Result<(), Error> {
+        let aside = self.upload(&UploadId::random()?);
+        if disk::rename(held, &aside).is_err() {
+            disk::remove(held)?; // the disk has no room for one more name, perhaps; this makes some
+        }
+        if let Err(error) = sync_folder_of(held) {
+            if disk::rename(&aside, held).is_ok() {
+                let _ = disk::remove(&aside); // it is still there if the name has come again meanwhile
+            }
+            return Err(error.into());
+        }
+        disk::remove(&aside)?;
+        self.release(digest)
     }
 
     /// Removes bytes that no repository holds any more.

@@ -17,6 +17,7 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::SystemTime;
 
 use crate::error::{Error, PathError};
 use crate::reference::UploadId;
@@ -32,6 +33,7 @@ pub enum Step<'a> {
     CreateFile(&'a Path),
     Write { path: &'a Path, offset: u64, bytes: &'a [u8] },
     Truncate { path: &'a Path, length: u64 },
+    MakeReadOnly(&'a Path),
     SyncFile(&'a Path),
     Link { source: &'a Path, name: &'a Path },
     Symlink { target: &'a Path, name: &'a Path },
@@ -127,14 +129,16 @@ pub fn has_entries(path: &Path) -> Result<bool, PathError> {
 /// ([`SETTLED`]) that it did.
 pub fn create_folder(path: &Path) -> Result<(), PathError> {
     if let Some(folder) = metadata(path)?
-        && settled().contains(&(folder.dev(), folder.ino()))
+        && settled().contains(&Folder::of(&folder))
     {
         return Ok(());
     }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     create_folder(parent)?;
     match about_to(Step::CreateFolder(path)).and_then(|()| fs::create_dir(path)) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(failed("create", path)(error)),
+        Err(error) if error.kind() != ErrorKind::AlreadyExists || !path.is_dir() => {
+            return Err(failed("create", path)(error));
+        }
         _ => sync_folder(parent)?,
     }
     settle(path)
@@ -154,13 +158,28 @@ pub fn create_root(path: &Path) -> Result<(), PathError> {
     settle(path)
 }
 
-/// The folders whose names this process knows to be on disk, by device and number.
-static SETTLED: Mutex<BTreeSet<(u64, u64)>> = Mutex::new(BTreeSet::new());
+/// The folders whose names this process knows to be on disk.
+static SETTLED: Mutex<BTreeSet<Folder>> = Mutex::new(BTreeSet::new());
+
+/// What tells a folder from all others. Its number alone does not: the next one to be made may get that of one
+/// that was removed.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Folder {
+    device: u64,
+    number: u64,
+    born: Option<SystemTime>,
+}
+
+impl Folder {
+    fn of(folder: &Metadata) -> Self {
+        Self { device: folder.dev(), number: folder.ino(), born: folder.created().ok() }
+    }
+}
 
 /// How many folders are remembered; it is some 10 MB of memory. Others cost a sync more each time.
 const SETTLED_MAX: usize = 250_000;
 
-fn settled() -> MutexGuard<'static, BTreeSet<(u64, u64)>> {
+fn settled() -> MutexGuard<'static, BTreeSet<Folder>> {
     SETTLED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -168,7 +187,7 @@ fn settle(path: &Path) -> Result<(), PathError> {
     if let Some(folder) = metadata(path)?
         && settled().len() < SETTLED_MAX
     {
-        settled().insert((folder.dev(), folder.ino()));
+        settled().insert(Folder::of(&folder));
     }
     Ok(())
 }
@@ -193,9 +212,19 @@ pub fn create(path: &Path) -> Result<File, PathError> {
     about_to(Step::CreateFile(path)).and_then(|()| how()).map_err(failed("create", path))
 }
 
-/// Opens a file for reading and writing.
+/// Opens a file for reading and writing. A sealed one (see [`is_sealed`]) perhaps for reading only.
 pub fn open_to_write(path: &Path) -> Result<Option<File>, PathError> {
-    if_exists(OpenOptions::new().read(true).write(true).open(path).map_err(failed("open", path)))
+    let opened = match OpenOptions::new().read(true).write(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => File::open(path),
+        opened => opened,
+    };
+    if_exists(opened.map_err(failed("open", path)))
+}
+
+/// Opens a file to lock it; makes it if it is not there. Nothing will be in it, so nothing of it can be lost.
+pub fn open_or_create(path: &Path) -> Result<File, PathError> {
+    let how = || OpenOptions::new().write(true).create(true).truncate(false).open(path);
+    how().map_err(failed("open", path))
 }
 
 /// Creates a file with these bytes, not durably.
@@ -222,14 +251,46 @@ pub fn truncate(file: &File, path: &Path, length: u64) -> Result<(), PathError> 
 /// Puts a small file in place of another, so that a reader sees the old or the new; not durably.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let new = temporary_beside(path)?;
-    create_with(&new, bytes)?;
-    Ok(rename(&new, path)?)
+    Ok(or_remove(&new, create_with(&new, bytes).and_then(|_| rename(&new, path)))?)
+}
+
+/// Removes `new` if what was to become of it did not, so that what fails leaves nothing.
+fn or_remove<T>(new: &Path, result: Result<T, PathError>) -> Result<T, PathError> {
+    if result.is_err() {
+        let _ = remove(new);
+    }
+    result
 }
 
 /// Makes a file read-only and its bytes durable. From here on it may be given a name.
 pub fn seal(file: &File, path: &Path) -> Result<(), PathError> {
-    file.set_permissions(fs::Permissions::from_mode(CONTENT_MODE)).map_err(failed("make read-only", path))?;
+    about_to(Step::MakeReadOnly(path))
+        .and_then(|()| file.set_permissions(fs::Permissions::from_mode(CONTENT_MODE)))
+        .map_err(failed("make read-only", path))?;
+    sync_file(file, path)
+}
+
+/// Waits until the bytes of a file are on disk.
+pub fn sync_file(file: &File, path: &Path) -> Result<(), PathError> {
     about_to(Step::SyncFile(path)).and_then(|()| file.sync_all()).map_err(failed("sync", path))
+}
+
+/// Has the file been sealed? Then it may have a name by now that promises its bytes, and must not be written to.
+pub fn is_sealed(file: &File, path: &Path) -> Result<bool, PathError> {
+    let metadata = file.metadata().map_err(failed("look up", path))?;
+    Ok(metadata.permissions().readonly() || metadata.nlink() > 1)
+}
+
+/// Puts a copy that can be written to in the place of a sealed file, whose other names keep it. The copy is
+/// locked from before it is seen.
+pub fn unseal(path: &Path) -> Result<File, Error> {
+    let new = temporary_beside(path)?;
+    let copied = copy_bytes(path, &new).and_then(|copy| {
+        sync_file(&copy, &new)?; // the file's bytes were synced too
+        copy.lock().map_err(failed("lock", &new))?;
+        rename(&new, path).map(|()| copy)
+    });
+    Ok(or_remove(&new, copied)?)
 }
 
 /// What became of [`link`].
@@ -265,10 +326,10 @@ pub fn rename(from: &Path, to: &Path) -> Result<(), PathError> {
 /// Makes `name` a symbolic link to `target`, in place of whatever it was. Durable after [`sync_folder`].
 pub fn point(name: &Path, target: &Path) -> Result<(), Error> {
     let new = temporary_beside(name)?;
-    about_to(Step::Symlink { target, name: &new })
+    let made = about_to(Step::Symlink { target, name: &new })
         .and_then(|()| std::os::unix::fs::symlink(target, &new))
-        .map_err(failed("create", &new))?;
-    Ok(rename(&new, name)?)
+        .map_err(failed("create", &new));
+    Ok(or_remove(&new, made.and_then(|()| rename(&new, name)))?)
 }
 
 /// Where a symbolic link points, as written in it; `None` when there is no such name.
@@ -288,15 +349,21 @@ pub fn remove_folder(path: &Path) -> Result<(), PathError> {
     if_exists(removed.map_err(failed("remove", path))).map(drop)
 }
 
-/// Copies a file, durably, to a new one beside it that has no other name yet.
-pub fn copy(from: &Path, to: &Path) -> Result<(), PathError> {
+/// Puts a durable copy in the place of a sealed file, by way of `new`, which must not exist. Other names of the
+/// file keep it. Durable after [`sync_folder`].
+pub fn replace_by_copy(path: &Path, new: &Path) -> Result<(), PathError> {
+    let copied = copy_bytes(path, new).and_then(|copy| seal(&copy, new));
+    or_remove(new, copied.and_then(|()| rename(new, path)))
+}
+
+fn copy_bytes(from: &Path, to: &Path) -> Result<File, PathError> {
     let mut source = File::open(from).map_err(failed("open", from))?;
     let copy = create(to)?;
     let (mut buffer, mut offset) = (vec![0; 256 << 10], 0);
     loop {
         let count = source.read(&mut buffer).map_err(failed("read", from))?;
         if count == 0 {
-            return seal(&copy, to);
+            return Ok(copy);
         }
         write(&copy, to, offset, &buffer[..count])?;
         offset += count as u64;

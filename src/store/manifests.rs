@@ -1,10 +1,12 @@
 //! Manifests: what makes an image of blobs.
 //!
 //! Who sees what, when: a manifest is in a repository from the moment its link under `_manifests` stands, and
-//! then everything it refers to is there too; its tags follow after. The check and the writing happen under
-//! the repository's lock, so nothing that was found present goes before the manifest stands.
+//! then everything it refers to is there too, and so is its entry as a referrer; its tags follow after. The check
+//! and the writing happen under the repository's lock, so nothing that was found present goes before the
+//! manifest stands.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use super::Store;
 use super::blobs::sync_folder_of;
@@ -86,16 +88,28 @@ impl Store {
     pub fn put_manifest(&self, name: &RepositoryName, new: &NewManifest<'_>) -> Result<(), Error> {
         self.require(name, new)?; // so that a refusal leaves not even a folder behind
         disk::create_folder(&self.repository(name))?;
-        let _repository = if new.condition == Condition::default() {
+        let repository = if new.condition == Condition::default() {
             self.share_repository(name)?
         } else {
             self.own_repository(name)? // nobody moves the tag between the look at it and the writing
         };
         self.require(name, new)?; // and this time it stays true
-        self.write_manifest(name, new)?;
+        let written = self.write_in_order(name, new);
+        drop(repository);
+        if let (Err(_), Some(subject)) = (&written, &new.content.subject) {
+            let _ = self.retract_referrer(name, &subject.digest, new.digest);
+        }
+        written
+    }
+
+    /// Bytes first, name last. The entry as a referrer points to nowhere until the manifest is there, and is not
+    /// looked at until then; the other way round, a crash could leave a signature that nobody finds.
+    fn write_in_order(&self, name: &RepositoryName, new: &NewManifest<'_>) -> Result<(), Error> {
+        self.settle_required(name, new)?;
         if let Some(subject) = &new.content.subject {
             self.write_referrer(name, &subject.digest, new.digest)?;
         }
+        self.write_manifest(name, new)?;
         for tag in new.tags {
             self.write_tag(name, tag, new.digest)?;
         }
@@ -127,7 +141,18 @@ impl Store {
         Ok(())
     }
 
-    /// Bytes first, name last.
+    /// What the manifest refers to may have come a moment ago, by somebody who has not synced yet.
+    fn settle_required(&self, name: &RepositoryName, new: &NewManifest<'_>) -> Result<(), Error> {
+        let names = new.content.required().flat_map(|(_, descriptor)| {
+            [self.held_blob(name, &descriptor.digest), self.held_manifest(name, &descriptor.digest)]
+        });
+        let folders: BTreeSet<PathBuf> = names.filter_map(|path| Some(path.parent()?.to_owned())).collect();
+        for folder in folders {
+            disk::if_exists(disk::sync_folder(&folder))?;
+        }
+        Ok(())
+    }
+
     fn write_manifest(&self, name: &RepositoryName, new: &NewManifest<'_>) -> Result<(), Error> {
         let held = self.held_manifest(name, new.digest);
         if self.has_manifest(name, new.digest)? || self.hold(new.digest, &held)? {
@@ -139,6 +164,9 @@ impl Store {
             .map_err(Error::from)
             .and_then(|()| self.admit(&arriving, new.digest, &held));
         disk::remove(&arriving)?;
+        if written.is_err() {
+            let _ = self.release(new.digest);
+        }
         written
     }
 
@@ -207,15 +235,12 @@ impl Store {
         let _repository = self.own_repository(name)?;
         let stored = self.read_manifest(name, &reference)?; // again: somebody may have been faster
         self.delete_tags_of(name, digest)?;
-        if let Some(subject) =
-            Manifest::parse_stored(&stored.bytes).ok().and_then(|manifest| manifest.subject)
-        {
-            self.delete_referrer(name, &subject.digest, digest)?;
+        if self.has_manifest(name, digest)? {
+            self.let_go(digest, &self.held_manifest(name, digest))?;
         }
-        let held = self.held_manifest(name, digest);
-        if disk::remove(&held)? {
-            sync_folder_of(&held)?;
+        match Manifest::parse_stored(&stored.bytes).ok().and_then(|manifest| manifest.subject) {
+            Some(subject) => self.delete_referrer(name, &subject.digest, digest),
+            None => Ok(()),
         }
-        self.release(digest)
     }
 }

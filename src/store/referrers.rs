@@ -1,7 +1,8 @@
 //! Referrers: manifests that say of themselves what they are about (signatures, bills of materials).
 //!
-//! Who sees what, when: the entry of a manifest with a `subject` stands after the manifest and before its tags.
-//! The subject itself need not be there.
+//! Who sees what, when: a manifest with a `subject` is listed from the moment it is there. Its entry is written
+//! before it and removed after it, and an entry without a manifest is not looked at. The subject itself need not
+//! be there.
 
 use super::Store;
 use super::disk;
@@ -36,6 +37,20 @@ impl Store {
             disk::sync_folder(&folder)?;
         }
         Ok(())
+    }
+
+    /// Takes back the entry of a manifest that could not be written.
+    pub(super) fn retract_referrer(
+        &self,
+        name: &RepositoryName,
+        subject: &Digest,
+        referrer: &Digest,
+    ) -> Result<(), Error> {
+        let _repository = self.own_repository(name)?; // so that nobody else is about to write it
+        if self.has_manifest(name, referrer)? {
+            return Ok(());
+        }
+        self.delete_referrer(name, subject, referrer)
     }
 
     /// The digests of the manifests whose subject is `subject`, in order, those behind `last`, at most `limit`;

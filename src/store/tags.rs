@@ -92,14 +92,15 @@ impl Store {
 
     /// Removes all tags that point at a manifest. The repository's lock is the caller's.
     pub(super) fn delete_tags_of(&self, name: &RepositoryName, digest: &Digest) -> Result<(), Error> {
-        let mut removed = false;
         for text in disk::names(&self.tags(name))? {
             let Ok(tag) = Tag::parse(&text) else { continue };
             if self.read_tag(name, &tag)?.is_some_and(|target| target.digest() == *digest) {
-                removed |= disk::remove(&self.tag(name, &tag))?;
+                disk::remove(&self.tag(name, &tag))?;
             }
         }
-        if removed { self.sync_tags(name) } else { Ok(()) }
+        // Also when there was none: one may have been moved or removed by somebody who never got to sync it.
+        disk::if_exists(disk::sync_folder(&self.tags(name)))?;
+        Ok(())
     }
 
     /// The tags of a repository in ASCII order, at most `limit` of them, those behind `last`; and whether there

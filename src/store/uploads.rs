@@ -8,15 +8,15 @@
 //! ```
 //!
 //! Who sees what, when: every byte that was taken is in `data`, so a session survives the end of the process
-//! and can go on through another. It is not synced: after a loss of power the session may be shorter or gone,
-//! which the client learns when it asks. What is promised to last is the blob, once [`Upload::finish`] returns.
+//! and can go on through another. After a loss of power the session may be shorter or gone, which the client
+//! learns when it asks. What is promised to last is the blob, once [`Upload::finish`] returns.
 //!
 //! Whoever writes holds a lock on `data`; there is one writer at a time.
 
 use std::fs::{File, TryLockError};
 use std::io::Read;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ use super::Store;
 use super::disk::{self, failed};
 use crate::clock::Utc;
 use crate::digest::{Algorithm, Digest, Hasher};
-use crate::error::Error;
+use crate::error::{Error, PathError};
 use crate::name::RepositoryName;
 use crate::reference::UploadId;
 
@@ -42,6 +42,8 @@ pub struct Upload<'s> {
     name: RepositoryName,
     folder: PathBuf,
     data: File,
+    /// Did somebody begin to finish it, and not get to the end? Then the bytes may be a blob's by now.
+    sealed: bool,
     offset: u64,
     /// The hash over the first `hashed` bytes.
     hasher: Hasher,
@@ -59,9 +61,36 @@ impl Store {
             "algorithm": algorithm.as_str(),
             "started": Utc::now().rfc3339(),
         });
-        disk::create_with(&folder.join("session.json"), format!("{session}\n").as_bytes())?;
-        disk::create(&folder.join("data"))?;
+        let made = disk::create_with(&folder.join("session.json"), format!("{session}\n").as_bytes())
+            .and_then(|_| disk::create(&folder.join("data")));
+        if made.is_err() {
+            let _ = disk::remove_folder(&folder);
+        }
+        made?;
         Ok(id)
+    }
+
+    /// Takes a blob that comes in one piece, without a session that anybody knows of: when this fails, nothing is
+    /// left.
+    ///
+    /// # Errors
+    /// As [`Upload::append`] and [`Upload::finish`].
+    pub fn push_blob(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        body: &mut dyn Read,
+    ) -> Result<(), Error> {
+        let id = self.start_upload(name, digest.algorithm())?;
+        let pushed = self.open_upload(name, &id).and_then(|mut upload| {
+            upload.append(body)?;
+            upload.finish(digest)
+        });
+        if pushed.is_err() {
+            let _ = disk::remove_folder(&self.upload(&id));
+            let _ = self.release(digest);
+        }
+        pushed
     }
 
     /// How many bytes a session has.
@@ -91,17 +120,17 @@ impl Store {
         if !disk::is_at(&data, &path)? {
             return Err(unknown(id)); // it was finished or cancelled before we had the lock
         }
+        let sealed = disk::is_sealed(&data, &path)?;
         let offset = data.metadata().map_err(failed("look up", &path))?.len();
         let (hasher, hashed) = saved_hash(&folder, algorithm, offset);
-        Ok(Upload { store: self, id: id.clone(), name: name.clone(), folder, data, offset, hasher, hashed })
+        let (id, name) = (id.clone(), name.clone());
+        Ok(Upload { store: self, id, name, folder, data, sealed, offset, hasher, hashed })
     }
 
     /// Which algorithm a session's blob is hashed with, if the session is this repository's.
     fn session(&self, name: &RepositoryName, id: &UploadId) -> Result<Algorithm, Error> {
-        let text = disk::read(&self.upload(id).join("session.json"))?.ok_or_else(|| unknown(id))?;
-        let session: Value = serde_json::from_slice(&text).map_err(|_| unknown(id))?;
-        match (session["repository"].as_str(), session["algorithm"].as_str()) {
-            (Some(repository), Some(algorithm)) if repository == name.as_str() => Algorithm::parse(algorithm),
+        match read_session(&self.upload(id))? {
+            Some((repository, algorithm)) if repository == *name => Ok(algorithm),
             _ => Err(unknown(id)),
         }
     }
@@ -129,6 +158,7 @@ impl Upload<'_> {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(Error::BodyUnreadable(error)),
             };
+            self.unseal()?;
             if let Err(error) = disk::write(&self.data, &path, self.offset, &buffer[..count]) {
                 self.truncate(self.offset)?; // a part of it may have been written, and is not hashed
                 return Err(error.into());
@@ -139,8 +169,10 @@ impl Upload<'_> {
         }
     }
 
-    /// Keeps the state of the hash for the next request. Without it that one reads what is there again.
+    /// Keeps the state of the hash for the next request. Without it that one reads what is there again. It vouches
+    /// for the bytes, so they are synced first: after a loss of power they must be what was hashed.
     pub fn save(&self) -> Result<(), Error> {
+        self.sync(disk::sync_file)?;
         let state = json!({ "format": HASH_FORMAT, "offset": self.hashed, "state": self.hasher.save() });
         disk::replace_file(&self.folder.join("hash.json"), format!("{state}\n").as_bytes())
     }
@@ -169,7 +201,7 @@ impl Upload<'_> {
             return Err(Error::DigestMismatch { expected: expected.clone(), actual });
         }
         let path = self.folder.join("data");
-        disk::seal(&self.data, &path)?;
+        self.sync(disk::seal)?;
         self.store.admit(&path, expected, &self.store.held_blob(&self.name, expected))?;
         Ok(disk::remove_folder(&self.folder)?)
     }
@@ -182,6 +214,24 @@ impl Upload<'_> {
     /// The session's id.
     pub fn id(&self) -> &UploadId {
         &self.id
+    }
+
+    /// Makes the bytes durable. When that fails the session is gone: what the system could not write it may have
+    /// dropped from memory, and would not say so a second time (fsync(2), "Errors").
+    fn sync(&self, how: impl Fn(&File, &Path) -> Result<(), PathError>) -> Result<(), Error> {
+        how(&self.data, &self.folder.join("data")).map_err(|error| {
+            let _ = disk::remove_folder(&self.folder);
+            error.into()
+        })
+    }
+
+    /// The session goes on, and its bytes change: if they are a blob's, it gets its own.
+    fn unseal(&mut self) -> Result<(), Error> {
+        if self.sealed {
+            self.data = disk::unseal(&self.folder.join("data"))?;
+            self.sealed = false;
+        }
+        Ok(())
     }
 
     /// Hashes the bytes that the hash has not seen.
@@ -203,12 +253,26 @@ impl Upload<'_> {
     }
 
     fn truncate(&mut self, length: u64) -> Result<(), Error> {
+        if self.sealed && length == self.offset {
+            return Ok(()); // nothing was written
+        }
+        self.unseal()?;
         Ok(disk::truncate(&self.data, &self.folder.join("data"), length)?)
     }
 }
 
+/// Whose a session is, and which algorithm hashes it; `None` if there is none, or one of which a loss of power
+/// left too little.
+pub(super) fn read_session(folder: &Path) -> Result<Option<(RepositoryName, Algorithm)>, Error> {
+    let Some(text) = disk::read(&folder.join("session.json"))? else { return Ok(None) };
+    let session: Value = serde_json::from_slice(&text).unwrap_or_default();
+    let name = session["repository"].as_str().and_then(|text| RepositoryName::parse(text).ok());
+    let algorithm = session["algorithm"].as_str().and_then(|text| Algorithm::parse(text).ok());
+    Ok(name.zip(algorithm))
+}
+
 /// The hash as an earlier request left it, if that is of use for a session of `offset` bytes, or a new one.
-fn saved_hash(folder: &std::path::Path, algorithm: Algorithm, offset: u64) -> (Hasher, u64) {
+fn saved_hash(folder: &Path, algorithm: Algorithm, offset: u64) -> (Hasher, u64) {
     let saved = || {
         let text = disk::read(&folder.join("hash.json")).ok()??;
         let saved: Value = serde_json::from_slice(&text).ok()?;

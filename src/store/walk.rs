@@ -111,7 +111,7 @@ impl Store {
         let mut found = Vec::new();
         for entry in disk::names(&uploads)? {
             let path = uploads.join(entry);
-            let whole = disk::metadata(&path.join("session.json"))?.is_some()
+            let whole = super::uploads::read_session(&path)?.is_some()
                 && disk::metadata(&path.join("data"))?.is_some();
             found.push((path, whole));
         }

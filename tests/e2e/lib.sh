@@ -78,3 +78,24 @@ tag_is() {
   [ -e "$file" ] || fail "no file $file"
   [ "$(digest_of "$file")" = "$3" ] || fail "$file hashes to $(digest_of "$file"), the client saw $3"
 }
+
+# header <name>: its value in the last answer that curl wrote to $WORK/headers.
+header() { tr -d '\r' <"$WORK/headers" | sed -n "s/^$1: //Ip" | tail -1; }
+
+# location_of <url of the server>: where the last answer points; Location may be relative.
+location_of() {
+  local location
+  location=$(header Location)
+  case $location in
+    http*) echo "$location" ;;
+    *) echo "$1$location" ;;
+  esac
+}
+
+# with_digest <location> <digest>: what closes a session.
+with_digest() {
+  case $1 in
+    *\?*) echo "$1&digest=$2" ;;
+    *) echo "$1?digest=$2" ;;
+  esac
+}

@@ -28,26 +28,13 @@ upload_survives_a_crash() {
   range=$(header Range)
   [ "$range" = "0-$((first - 1))" ] || fail "after kill -9 the session says Range: $range"
   location=$(location_of "$url")
-  case $location in *\?*) location="$location&digest=$digest" ;; *) location="$location?digest=$digest" ;; esac
   run curl -fsS -D "$WORK/headers" -X PUT --data-binary @"$WORK/blob.rest" \
-    -H "Content-Type: application/octet-stream" -H "Content-Range: $first-1499999" "$location"
+    -H "Content-Type: application/octet-stream" -H "Content-Range: $first-1499999" \
+    "$(with_digest "$location" "$digest")"
   run curl -fsS -o "$WORK/blob.back" "$url/v2/crash/blobs/$digest"
   run cmp "$blob" "$WORK/blob.back"
   run cmp "$blob" "$(blob_file "$digest")"
   ok "kill -9 between PATCH and PUT: the session went on at its offset" "Range: $range"
-}
-
-# header <name>: its value in the last answer that curl wrote to $WORK/headers.
-header() { tr -d '\r' <"$WORK/headers" | sed -n "s/^$1: //Ip" | tail -1; }
-
-# Location may be relative to the server.
-location_of() {
-  local location
-  location=$(header Location)
-  case $location in
-    http*) echo "$location" ;;
-    *) echo "$1$location" ;;
-  esac
 }
 
 # Content-Length says far more than comes, up to the largest number there is. Servers

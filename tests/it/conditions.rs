@@ -163,6 +163,7 @@ fn a_refusal_in_a_new_repository_makes_no_folder() {
 #[test]
 fn of_two_who_write_on_one_condition_exactly_one_wins() {
     let registry = Registry::start();
+    let beside = registry.start_beside(); // the lock holds between processes, too
     let images = images(&registry);
     // In the first round both create the tag, then both move it away from what it is.
     let mut current: Option<&Image> = None;
@@ -175,7 +176,11 @@ fn of_two_who_write_on_one_condition_exactly_one_wins() {
         let mut rivals = images.iter().filter(|image| current.is_none_or(|now| now.digest != image.digest));
         let rivals = [rivals.next().unwrap(), rivals.next().unwrap()];
         let statuses = thread::scope(|scope| {
-            let threads = rivals.map(|image| scope.spawn(|| put_if(&registry, image, "v1", &headers).status));
+            let rivals = [(&registry, rivals[0]), (&beside, rivals[1])];
+            let threads = rivals.map(|(server, image)| {
+                let headers = &headers;
+                scope.spawn(move || put_if(server, image, "v1", headers).status)
+            });
             threads.map(|thread| thread.join().unwrap())
         });
         let winner = match statuses {

@@ -3,27 +3,39 @@
 //! Content comes and goes:
 //! - [`push`]: images come in: manifests, tags, names
 //! - [`blobs`]: blobs come in, in one request or in many, or by a mount
-//! - [`resume`]: upload sessions that are asked, broken off, taken up again, cancelled
+//! - [`sessions`]: upload sessions: asked, continued in order, closed, cancelled, and by whom
+//! - [`resume`]: upload sessions that break off and are taken up again
 //! - [`manifests`]: what a manifest must be, and that one refused leaves nothing
-//! - [`pull`]: images go out, whole or in ranges
-//! - [`discovery`]: what there is: tags, catalog, referrers, in pages
+//! - [`limits`]: what is too large or does not come whole
+//! - [`pull`]: images go out
+//! - [`ranges`]: parts of blobs go out
+//! - [`discovery`]: what there is: the API itself, tags and the catalog, in pages
+//! - [`referrers`]: what has been said about a manifest, filtered and in pages
 //! - [`management`]: what is deleted goes, and nothing else
 //! - [`conditions`]: only if it changed, only if it did not
+//! - [`by_hand`]: what people do to the files with an editor, `ln` and `cp`
 //!
 //! The program:
 //! - [`command`]: what is typed, set and signalled, and how it ends
 //! - [`log`]: what a line tells, and what it cannot be made to tell
 //! - [`tidy`]: the rules of the house, read off the source
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on has failed
+
 mod blobs;
+mod by_hand;
 mod command;
 mod conditions;
 mod discovery;
 mod harness;
+mod limits;
 mod log;
 mod management;
 mod manifests;
 mod pull;
 mod push;
+mod ranges;
+mod referrers;
 mod resume;
+mod sessions;
 mod tidy;

@@ -1,0 +1,225 @@
+//! The front door: what stands between the listening socket and the HTTP library.
+//!
+//! The library accepts connections in a thread of its own, and that thread is easily lost or misled:
+//!
+//! - an error from `accept`, be it that descriptors are short, ends it, and the server is deaf from then on;
+//! - it duplicates each descriptor and starts threads, and panics where it cannot;
+//! - two connections in quick succession can both be left to the same idle thread, and then the second waits
+//!   until the client of the first hangs up.
+//!
+//! So the stand-in for `accept4` returns a connection only when a descriptor and a thread are to be had and the
+//! one before is being served; meanwhile connections wait in the kernel's queue. It never returns an error until
+//! the door is closed. If the thread ends all the same, so does the process: whoever watches over it can start
+//! it again, while a deaf one looks alive for ever.
+//!
+//! The stand-in is built on Linux only. On other systems everything works but for the above.
+#![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports))]
+
+use std::cell::Cell;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{AsRawFd, RawFd};
+use std::process;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::process::descriptor_limit;
+use crate::log::{self, Level};
+
+/// How many connections may wait to be accepted; std asks for 128 only. The kernel caps it (somaxconn).
+const BACKLOG: libc::c_int = 4096;
+
+/// How long the door waits before it looks again whether there is room.
+const ROOM_WAIT: Duration = Duration::from_millis(5);
+
+/// How long the door waits at most for the last connection to be served. Only a machine that has come to a
+/// standstill takes longer, and then waiting is no use.
+const PICK_UP_WAIT: Duration = Duration::from_secs(5);
+
+/// How long it is believed, after a thread was to be had, that one is to be had.
+const THREADS_BELIEVED: Duration = Duration::from_secs(1);
+
+/// No more descriptors than this are used, however many the system allows: each connection takes two of them
+/// and a thread, and a system runs out of threads sooner than of descriptors.
+const DESCRIPTORS_MAX: u64 = 16_384;
+
+/// The door of this process; there is one.
+static DOOR: OnceLock<Door> = OnceLock::new();
+
+/// The door, and who is in it.
+pub struct Door {
+    listener: RawFd,
+    /// Asks one of those inside to leave.
+    make_room: Box<dyn Fn() + Send + Sync>,
+    closed: AtomicBool,
+    /// A connection was held back, and none has been let in at once since.
+    crowded: AtomicBool,
+    /// Has the last connection found a thread?
+    picked_up: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Door {
+    /// Sets the door up for `listener`. While there is no room for a further connection, `make_room` is called
+    /// now and then.
+    ///
+    /// # Errors
+    /// When this process has a door already, or the system refuses.
+    pub fn open(listener: &TcpListener, make_room: impl Fn() + Send + Sync + 'static) -> io::Result<()> {
+        let listener = listener.as_raw_fd();
+        // SAFETY: the descriptor is borrowed from its owner, so it is open; the call takes two numbers.
+        if unsafe { libc::listen(listener, BACKLOG) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let door = Self {
+            listener,
+            make_room: Box::new(make_room),
+            closed: AtomicBool::new(false),
+            crowded: AtomicBool::new(false),
+            picked_up: Mutex::new(true),
+            changed: Condvar::new(),
+        };
+        DOOR.set(door).map_err(|_| io::Error::other("this process listens already"))
+    }
+
+    /// Closes the door: no further connection is accepted, and connecting is refused.
+    pub fn close() {
+        let Some(door) = DOOR.get() else { return };
+        if !door.closed.swap(true, Ordering::SeqCst) {
+            // SAFETY: takes two numbers. The HTTP library owns the listener and closes it only after its accept
+            // has failed, which is what this call, made once, brings about.
+            unsafe { libc::shutdown(door.listener, libc::SHUT_RDWR) };
+        }
+    }
+
+    /// Lets the next connection in: the last one has found a thread.
+    pub fn picked_up() {
+        if let Some(door) = DOOR.get() {
+            *door.picked_up.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            door.changed.notify_one();
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+}
+
+/// The stand-in: same signature and meaning as accept4(2), which std's `TcpListener::accept` calls.
+///
+/// # Safety
+/// As for the C function: `address` and `length` are null or point to what accept4(2) asks for.
+#[cfg(target_os = "linux")]
+#[unsafe(no_mangle)]
+unsafe extern "C" fn accept4(
+    listener: libc::c_int,
+    address: *mut libc::sockaddr,
+    length: *mut libc::socklen_t,
+    flags: libc::c_int,
+) -> libc::c_int {
+    // SAFETY: the caller's promise about the pointers is passed on.
+    let accept =
+        || unsafe { libc::syscall(libc::SYS_accept4, listener, address, length, flags) as libc::c_int };
+    let Some(door) = DOOR.get().filter(|door| door.listener == listener) else { return accept() };
+    door.wait_for_pick_up();
+    loop {
+        let connection = accept();
+        let error = io::Error::last_os_error();
+        if connection >= 0 {
+            door.wait_for_room(connection);
+        }
+        match error.raw_os_error() {
+            _ if door.is_closed() => {
+                // SAFETY: the descriptor, if it is one, was accepted a moment ago and given to nobody.
+                unsafe { libc::close(connection) };
+                return -1; // the library's thread ends
+            }
+            _ if connection >= 0 => {
+                *door.picked_up.lock().unwrap_or_else(PoisonError::into_inner) = false;
+                return connection;
+            }
+            Some(libc::ECONNABORTED | libc::EINTR) => {}
+            _ => thread::sleep(ROOM_WAIT), // EMFILE, ENFILE, ENOBUFS, ENOMEM: it will pass
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Door {
+    fn wait_for_pick_up(&self) {
+        let picked_up = self.picked_up.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = self.changed.wait_timeout_while(picked_up, PICK_UP_WAIT, |picked_up| !*picked_up);
+    }
+
+    /// Holds `connection` back until there are descriptors and a thread for it.
+    fn wait_for_room(&self, connection: RawFd) {
+        let has_room = || has_descriptors(connection) && WATCH.with(|watch| watch.has_threads(connection));
+        if has_room() {
+            self.crowded.store(false, Ordering::SeqCst);
+            return;
+        }
+        if !self.crowded.swap(true, Ordering::SeqCst) {
+            log::event(Level::Warn, "no room for a further connection: it waits for another to end", &[]);
+        }
+        while !self.is_closed() && !has_room() {
+            (self.make_room)();
+            thread::sleep(ROOM_WAIT);
+        }
+    }
+}
+
+/// Are there descriptors left? The library needs one more for each connection, the store a few for each
+/// request. The lowest free number tells how many are open, about: it is the one that is given out next.
+#[cfg(target_os = "linux")]
+fn has_descriptors(connection: RawFd) -> bool {
+    let limit = descriptor_limit().min(DESCRIPTORS_MAX);
+    let high_water = RawFd::try_from(limit - (limit / 3).min(1024)).unwrap_or(RawFd::MAX);
+    if connection < high_water {
+        return true;
+    }
+    // SAFETY: the call takes numbers; a descriptor that it makes is ours, and closed at once.
+    let lowest_free = unsafe { libc::fcntl(connection, libc::F_DUPFD_CLOEXEC, 0) };
+    if lowest_free < 0 {
+        return false;
+    }
+    // SAFETY: as above.
+    unsafe { libc::close(lowest_free) };
+    lowest_free < high_water
+}
+
+thread_local! {
+    /// Lives in the library's accept thread, and ends with it.
+    static WATCH: Watch = const { Watch { believed: Cell::new(None) } };
+}
+
+/// Watches over the accept thread.
+struct Watch {
+    /// Up to this descriptor connections had a thread, of late.
+    believed: Cell<Option<(RawFd, Instant)>>,
+}
+
+impl Watch {
+    /// Is there a thread to be had? One cannot know without starting one. That is done when there are more
+    /// connections than lately (their descriptors tell), since only then the library starts one itself.
+    fn has_threads(&self, connection: RawFd) -> bool {
+        let believed = self.believed.get().filter(|(_, since)| since.elapsed() < THREADS_BELIEVED);
+        if believed.is_some_and(|(highest, _)| connection <= highest) {
+            return true;
+        }
+        let since = believed.map_or_else(Instant::now, |(_, since)| since);
+        let started = thread::Builder::new().spawn(|| ()).map(thread::JoinHandle::join).is_ok();
+        self.believed.set(started.then_some((connection, since)));
+        started
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if !DOOR.get().is_some_and(Door::is_closed) {
+            log::event(Level::Error, "no connection is accepted any more: giving up", &[]);
+            process::exit(1);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What people do to the files with an editor, `ln` and `cp`, and that it works.
+
+use std::fs;
+use std::path::Path;
+
+use crate::harness::{OCI_INDEX, OCI_MANIFEST, Registry, sha256};
+
+/// A manifest that was written with an editor: nobody pushed these bytes.
+fn by_hand(manifest: &[u8]) -> Vec<u8> {
+    [manifest, b"\n"].concat()
+}
+
+#[test]
+fn a_tag_made_by_hand_as_a_file_works() {
+    let registry = Registry::start();
+    let image = registry.push_image("a", "pushed", b"layer");
+    let manifest = by_hand(&image.manifest);
+    let (digest, length) = (sha256(&manifest), manifest.len().to_string());
+    let tag = registry.path("repositories/a/_tags/mine");
+    fs::write(&tag, &manifest).unwrap();
+
+    // Many clients ask for the tag first and for what it is then.
+    for reference in ["mine", &digest] {
+        let path = format!("/v2/a/manifests/{reference}");
+        for method in ["GET", "HEAD"] {
+            let answer = registry.send(method, &path, &[], b"");
+            let headers = [
+                ("Content-Type", OCI_MANIFEST),
+                ("Content-Length", &length),
+                ("Docker-Content-Digest", &digest),
+            ];
+            answer.assert(200, &headers);
+            assert_eq!(answer.body, if method == "GET" { &manifest[..] } else { b"" });
+        }
+    }
+    assert_eq!(registry.get("/v2/a/tags/list").json()["tags"], serde_json::json!(["mine", "pushed"]));
+
+    registry.put_manifest("a", "mine", OCI_MANIFEST, &image.manifest).assert(201, &[]);
+    registry.assert_tagged("a", "mine", &image.digest, &image.manifest);
+    registry.get(&format!("/v2/a/manifests/{digest}")).assert_error(404, "MANIFEST_UNKNOWN");
+}
+
+#[test]
+fn a_tag_made_by_hand_is_deleted_by_its_name_and_by_its_digest() {
+    let registry = Registry::start();
+    let image = registry.push_image("a", "pushed", b"layer");
+    let manifest = by_hand(&image.manifest);
+    let tag = registry.path("repositories/a/_tags/mine");
+    let before = registry.snapshot();
+    for reference in ["mine", &sha256(&manifest)] {
+        fs::write(&tag, &manifest).unwrap();
+        registry.send("DELETE", &format!("/v2/a/manifests/{reference}"), &[], b"").assert(202, &[]);
+        registry.get("/v2/a/manifests/mine").assert_error(404, "MANIFEST_UNKNOWN");
+        assert_eq!(registry.snapshot(), before);
+    }
+}
+
+#[test]
+fn a_tag_in_a_repository_made_by_hand_works_too() {
+    let registry = Registry::start();
+    let index = format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":[]}}"#);
+    fs::create_dir_all(registry.path("repositories/by/hand/_tags")).unwrap();
+    fs::write(registry.path("repositories/by/hand/_tags/v1"), &index).unwrap();
+    for reference in ["v1", &sha256(index.as_bytes())] {
+        let answer = registry.get(&format!("/v2/by/hand/manifests/{reference}"));
+        answer.assert(200, &[("Content-Type", OCI_INDEX)]);
+        assert_eq!(answer.body, index.as_bytes());
+    }
+    assert_eq!(registry.get("/v2/by/hand/tags/list").json()["tags"], serde_json::json!(["v1"]));
+    registry.send("DELETE", "/v2/by/hand/manifests/v1", &[], b"").assert(202, &[]);
+    assert_eq!(registry.files("repositories/by/hand/_tags"), Vec::<String>::new());
+}
+
+#[test]
+fn a_tag_that_points_elsewhere_is_no_tag() {
+    let registry = Registry::start();
+    let image = registry.push_image("a", "v1", b"layer");
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    fs::write(secret.path(), &image.manifest).unwrap();
+    let stranger = registry.push_image("b", "v1", b"another layer");
+    let hex = |digest: &str| digest.replace(':', "/");
+    for (tag, target) in [
+        ("absolute", secret.path().to_owned()),
+        ("upwards", Path::new("../../../../../../../../etc/passwd").to_owned()),
+        ("neighbour", Path::new("../../b/_manifests").join(hex(&stranger.digest))),
+        ("not-here", Path::new("../_manifests").join(hex(&stranger.digest))),
+        ("itself", Path::new("itself").to_owned()),
+        ("layer", Path::new("../_blobs").join(hex(&image.layer))),
+        ("root", Path::new("/").to_owned()),
+    ] {
+        std::os::unix::fs::symlink(target, registry.path(&format!("repositories/a/_tags/{tag}"))).unwrap();
+        let path = format!("/v2/a/manifests/{tag}");
+        registry.get(&path).assert_error(404, "MANIFEST_UNKNOWN");
+        registry.send("HEAD", &path, &[], b"").assert(404, &[]);
+        // It can be replaced, and what it pointed at stays as it is.
+        registry.put_manifest("a", tag, OCI_MANIFEST, &image.manifest).assert(201, &[]);
+        registry.assert_tagged("a", tag, &image.digest, &image.manifest);
+    }
+    assert_eq!(fs::read(secret.path()).unwrap(), image.manifest);
+    registry.assert_tagged("b", "v1", &stranger.digest, &stranger.manifest);
+}
+
+#[test]
+fn a_copy_that_broke_the_links_apart_still_works() {
+    let registry = Registry::start();
+    let image = registry.push_image("a", "v1", b"layer");
+    for file in registry.files("repositories") {
+        let path = registry.path("repositories").join(file);
+        let bytes = fs::read(&path).unwrap(); // through the tag, as `cp -rL` does
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, bytes).unwrap();
+    }
+    assert_eq!(registry.link_count(&image.layer), 1);
+    for reference in ["v1", &image.digest] {
+        let answer = registry.get(&format!("/v2/a/manifests/{reference}"));
+        assert_eq!((answer.status, answer.body), (200, image.manifest.clone()));
+    }
+    assert_eq!(registry.get(&format!("/v2/a/blobs/{}", image.layer)).body, b"layer");
+    let again = registry.push_image("b", "v1", b"layer");
+    assert_eq!(again.digest, image.digest);
+    registry.assert_holds("b", &image.layer, b"layer");
+    registry.send("DELETE", &format!("/v2/a/manifests/{}", image.digest), &[], b"").assert(202, &[]);
+    registry.get("/v2/a/manifests/v1").assert_error(404, "MANIFEST_UNKNOWN");
+    registry.assert_tagged("b", "v1", &image.digest, &image.manifest);
+}
