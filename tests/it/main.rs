@@ -19,6 +19,7 @@
 //! - [`command`]: what is typed, set and signalled, and how it ends
 //! - [`log`]: what a line tells, and what it cannot be made to tell
 //! - [`tidy`]: the rules of the house, read off the source
+//! - [`readme`]: the README tells the truth
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on has failed
 
@@ -35,6 +36,7 @@ mod manifests;
 mod pull;
 mod push;
 mod ranges;
+mod readme;
 mod referrers;
 mod resume;
 mod sessions;
