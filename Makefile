@@ -5,7 +5,7 @@
 BINARY = $(or $(CARGO_TARGET_DIR),target)/release/registry
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check e2e conformance clean
+.PHONY: help build run test check e2e conformance scale clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,9 @@ e2e: build ## docker, podman, skopeo and curl with real images (root; Debian's p
 
 conformance: build ## the official OCI suite, 1.1 and dev   (already built: CONFORMANCE=/path/to/it)
 	tests/conformance/run.sh
+
+scale: build ## three registries over one directory behind nginx, and the official suite through it
+	tests/scale/run.sh
 
 # git keeps testdata/ itself by the .gitignore in it.
 clean: ## remove what builds and runs left, testdata included

@@ -127,7 +127,10 @@ impl Check<'_> {
     fn unheld(&mut self, blobs: &[Named]) {
         for named in blobs {
             if named.digest.as_ref().is_some_and(|digest| !self.held.contains(digest)) {
-                self.leftover(&named.path, "no repository holds it; it may be removed, while nothing is pushed");
+                self.leftover(
+                    &named.path,
+                    "no repository holds it; it may be removed, while nothing is pushed",
+                );
             }
         }
     }

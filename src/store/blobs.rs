@@ -172,7 +172,7 @@ impl Store {
 }
 
 pub(super) fn create_folder_of(path: &Path) -> Result<(), Error> {
-    Ok(disk::create_folder(path.parent().unwrap_or(path))?)
+    Ok(disk::create_folder(parent(path))?)
 }
 
 fn missing(path: &Path) -> Error {
@@ -180,5 +180,10 @@ fn missing(path: &Path) -> Error {
 }
 
 pub(super) fn sync_folder_of(path: &Path) -> Result<(), PathError> {
-    disk::sync_folder(path.parent().unwrap_or(path))
+    disk::sync_folder(parent(path))
+}
+
+/// The folder that a name is in.
+pub(super) fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
 }

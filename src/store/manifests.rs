@@ -6,10 +6,9 @@
 //! manifest stands.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use super::Store;
-use super::blobs::sync_folder_of;
+use super::blobs::{parent, sync_folder_of};
 use super::disk;
 use super::tags::TagTarget;
 use crate::digest::Digest;
@@ -143,10 +142,13 @@ impl Store {
 
     /// What the manifest refers to may have come a moment ago, by somebody who has not synced yet.
     fn settle_required(&self, name: &RepositoryName, new: &NewManifest<'_>) -> Result<(), Error> {
-        let names = new.content.required().flat_map(|(_, descriptor)| {
-            [self.held_blob(name, &descriptor.digest), self.held_manifest(name, &descriptor.digest)]
-        });
-        let folders: BTreeSet<PathBuf> = names.filter_map(|path| Some(path.parent()?.to_owned())).collect();
+        let mut folders = BTreeSet::new();
+        for (held, descriptor) in new.content.required() {
+            folders.insert(parent(&self.held_blob(name, &descriptor.digest)).to_owned());
+            if held == Held::ManifestOrBlob {
+                folders.insert(parent(&self.held_manifest(name, &descriptor.digest)).to_owned());
+            }
+        }
         for folder in folders {
             disk::if_exists(disk::sync_folder(&folder))?;
         }

@@ -62,7 +62,6 @@ start_caddy() {
   cat >"$home/Caddyfile" <<CADDY
 {
 	admin off
-	persist_config off
 	auto_https disable_redirects
 	default_bind $2
 }

@@ -3,11 +3,14 @@
 # look at the disk with ls, cat and sha256sum. `make e2e` builds the registry and
 # calls this.
 #
-# Everything listens on loopback and lives in a temporary directory; only processes
-# that were started here are ended. Kept between runs: target/e2e-cache, with the
+# Everything listens on loopback and lives in a temporary directory (but for what
+# tests/e2e/tls.sh adds and takes away again: an address on the loopback interface, and a
+# folder with a certificate where docker looks for it); only processes that were started
+# here are ended. Kept between runs: target/e2e-cache, with the
 # Debian root file system. Logs: target/e2e/.
 #
-# It wants root, for debootstrap and for the docker engine it starts where none runs.
+# It wants root, for debootstrap, for the docker engine it starts where none runs, and
+# for what tls.sh adds.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -16,8 +19,9 @@ CACHE=$PWD/target/e2e-cache
 LOGS=$PWD/target/e2e
 ENGINE_LOG=$LOGS/dockerd.log
 SERVER_LOG=$LOGS/registry.log
+PROXY_LOG=$LOGS/proxies.log
 mkdir -p "$CACHE" "$LOGS"
-rm -f "$ENGINE_LOG" "$SERVER_LOG"
+rm -f "$ENGINE_LOG" "$SERVER_LOG" "$PROXY_LOG"
 
 # Not /tmp: that may be memory, and some gigabytes pass through here. The path is
 # short because sockets live in it.
@@ -28,7 +32,7 @@ export DOCKER_CONFIG=$WORK/docker-config
 mkdir "$DOCKER_CONFIG"
 echo '{}' >"$DOCKER_CONFIG/config.json"
 # The way to a registry on this machine never leads through a proxy.
-export no_proxy=127.0.0.1,localhost,container-registry
+export no_proxy=127.0.0.1,localhost,container-registry,192.0.2.1
 export NO_PROXY=$no_proxy
 
 . tests/e2e/server.sh
@@ -37,6 +41,8 @@ export NO_PROXY=$no_proxy
 . tests/e2e/skopeo.sh
 . tests/e2e/podman.sh
 . tests/e2e/wire.sh
+. tests/e2e/proxy.sh
+. tests/e2e/tls.sh
 . tests/e2e/disk.sh
 
 trap tidy EXIT
@@ -64,6 +70,7 @@ main() {
   skopeo_steps
   podman_steps
   wire_steps
+  tls_steps
   disk_steps
 
   stop_server || fail "the registry did not exit with 0 on SIGTERM"
@@ -87,7 +94,8 @@ name_the_registry() {
 }
 
 tidy() {
-  stop_server >/dev/null 2>&1 || true
+  tls_tidy >/dev/null 2>&1
+  stop_servers >/dev/null 2>&1 || true
   stop_engine
   # Mounts that podman and docker left, deepest first; then nothing of ours is mounted
   # and the directory can go. --one-file-system is for the case that one stayed.

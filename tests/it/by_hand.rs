@@ -83,6 +83,7 @@ fn a_tag_that_points_elsewhere_is_no_tag() {
         ("absolute", secret.path().to_owned()),
         ("upwards", Path::new("../../../../../../../../etc/passwd").to_owned()),
         ("neighbour", Path::new("../../b/_manifests").join(hex(&stranger.digest))),
+        ("detour", Path::new("../../b/_manifests").join(hex(&image.digest))),
         ("not-here", Path::new("../_manifests").join(hex(&stranger.digest))),
         ("itself", Path::new("itself").to_owned()),
         ("layer", Path::new("../_blobs").join(hex(&image.layer))),

@@ -240,8 +240,8 @@ fn a_port_in_use_is_one_line_and_exit_1() {
 
 #[test]
 fn an_address_that_is_not_ours_is_one_line_and_exit_1() {
-    let ended = Program::new().run("--listen 192.0.2.1:0"); // TEST-NET-1, nobody's
-    ended.assert_failed("cannot listen on 192.0.2.1:0: ");
+    let ended = Program::new().run("--listen 240.0.0.1:0"); // of the reserved class E, nobody's
+    ended.assert_failed("cannot listen on 240.0.0.1:0: ");
 }
 
 #[test]

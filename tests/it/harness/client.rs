@@ -24,6 +24,17 @@ impl Connection {
 
     /// Sends a request with a body of known length, and reads the answer.
     pub fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        self.try_send(method, path, headers, body).expect("an answer")
+    }
+
+    /// The same; `None` if the connection ends first.
+    pub fn try_send(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Option<Answer> {
         let mut message = format!("{method} {path} HTTP/1.1\r\nHost: test\r\n");
         for (name, value) in headers {
             message.push_str(&format!("{name}: {value}\r\n"));
@@ -35,7 +46,7 @@ impl Connection {
         let mut message = message.into_bytes();
         message.extend_from_slice(body);
         self.write(&message); // an early refusal may close our side; the answer tells
-        self.read_answer(method).expect("an answer")
+        self.read_answer(method)
     }
 
     /// Sends a request with a chunked body, and reads the answer.
