@@ -5,7 +5,7 @@
 BINARY = $(or $(CARGO_TARGET_DIR),target)/release/registry
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check e2e conformance scale clean
+.PHONY: help build run test check e2e conformance scale crash clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,11 @@ conformance: build ## the official OCI suite, 1.1 and dev   (already built: CONF
 
 scale: build ## three registries over one directory behind nginx, and the official suite through it
 	tests/scale/run.sh
+
+# cargo test runs a short version.
+crash: export ROUNDS ?= 200
+crash: ## crash safety: every step, loss of power, SIGKILL, full disk   (ROUNDS=200; SEED=… replays; root)
+	cargo test --locked --release --test crash
 
 # git keeps testdata/ itself by the .gitignore in it.
 clean: ## remove what builds and runs left, testdata included

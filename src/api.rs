@@ -10,6 +10,7 @@ mod referrers;
 mod tags;
 mod uploads;
 
+use crate::auth::{Auth, Caller, basic};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::http::Request;
@@ -22,6 +23,8 @@ use crate::store::manifests::Candidates;
 pub struct Api {
     /// The files.
     pub store: Store,
+    /// Who may do what.
+    pub auth: Auth,
     /// What goes in front of the paths in `Location` headers: nothing, or the URL that clients reach us by.
     pub public_url: String,
     /// The largest manifest, in bytes.
@@ -33,7 +36,7 @@ impl Api {
     pub fn respond(&self, request: &mut Request) -> (Response, Option<Error>) {
         let route = request.check().and_then(|()| Route::parse(request.method(), request.path()));
         let result = match &route {
-            Ok(route) => self.dispatch(route, request),
+            Ok(route) => self.admit(route, request).and_then(|caller| self.dispatch(route, &caller, request)),
             Err(_) => Err(Error::RouteUnknown(String::new())), // replaced below
         };
         let error = match (route, result) {
@@ -44,17 +47,25 @@ impl Api {
         (Response::error(&error), Some(error))
     }
 
-    fn dispatch(&self, route: &Route, request: &mut Request) -> Result<Response, Error> {
+    /// Who asks, if they may. Credentials that are there twice are none.
+    fn admit(&self, route: &Route, request: &Request) -> Result<Caller<'_>, Error> {
+        let mut lines = request.headers("Authorization");
+        let authorization = lines.next().map(|first| lines.next().map_or(first, |_| ""));
+        self.auth.admit(route, authorization, request.peer().ip())
+    }
+
+    fn dispatch(&self, route: &Route, caller: &Caller<'_>, request: &mut Request) -> Result<Response, Error> {
         match route {
             Route::Version => Ok(version()),
-            Route::Catalog => catalog::list(self, request),
+            Route::Catalog => catalog::list(self, caller, request),
             Route::Discover => Ok(discover()),
+            Route::Token => Ok(token(request)),
             Route::GetBlob { name, digest } => blobs::get(self, request, name, digest),
             Route::DeleteBlob { name, digest } => blobs::delete(self, name, digest),
             Route::GetManifest { name, reference } => manifests::get(self, request, name, reference),
             Route::PutManifest { name, reference } => manifests::put(self, request, name, reference),
             Route::DeleteManifest { name, reference } => manifests::delete(self, name, reference),
-            Route::StartUpload { name } => uploads::start(self, request, name),
+            Route::StartUpload { name } => uploads::start(self, caller, request, name),
             Route::GetUpload { name, id } => uploads::status(self, name, id),
             Route::PatchUpload { name, id } => uploads::patch(self, request, name, id),
             Route::PutUpload { name, id } => uploads::put(self, request, name, id),
@@ -70,9 +81,6 @@ impl Api {
         match (error, route) {
             (Error::UploadOutOfOrder { offset, .. }, Route::PatchUpload { .. } | Route::PutUpload { .. }) => {
                 uploads::progress(response, self.location(route), *offset)
-            }
-            (Error::RangeNotSatisfiable { size }, _) => {
-                response.header("Content-Range", format!("bytes */{size}"))
             }
             _ => response,
         }
@@ -101,6 +109,12 @@ fn discover() -> Response {
             "endpoints": ["_oci/ext/discover"],
         }] }),
     )
+}
+
+/// `GET /v2/_token`: what to show from now on. Whoever is here was let pass, with a login or without.
+fn token(request: &Request) -> Response {
+    let token = basic::token(request.header("Authorization"));
+    Response::json(200, &serde_json::json!({ "token": token })).header("Cache-Control", "no-store")
 }
 
 /// The header that leads to the next page of a list (RFC 8288): path-relative, as for `Location`.

@@ -9,7 +9,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Config, EXTRA_FLAGS, SETTINGS, did_you_mean, nearest};
+use crate::config::{Config, EXTRA_FLAGS, RULES, SETTINGS, did_you_mean, nearest};
 
 /// What the program is to do.
 #[derive(Debug, PartialEq)]
@@ -242,7 +242,11 @@ Examples:
   REGISTRY_LOGGING_FORMAT=json registry serve --config registry.json
 
 A registry.json:
-  {\"server\": {\"port\": 5080, \"idle_timeout\": \"2m\"}, \"storage\": {\"path\": \"/srv/registry\"}}
+  {\"server\": {\"port\": 5080, \"idle_timeout\": \"2m\"},
+   \"storage\": {\"path\": \"/srv/registry\"},
+   \"auth\": {\"htpasswd\": \"/etc/registry/users\", \"rules\": [
+     {\"user\": \"anyone\", \"repository\": \"public/**\", \"pull\": true},
+     {\"user\": \"alice\", \"repository\": \"**\", \"pull\": true, \"push\": true, \"delete\": true}]}}
 ";
 
 fn settings_help() -> String {
@@ -265,6 +269,9 @@ fn settings_help() -> String {
             setting.flag_and_value(),
             setting.help.iter().map(|line| line.trim()).chain([names.as_str()]),
         );
+        if setting.name() == "auth.anonymous_pull" {
+            text += &entry(RULES.0, RULES.1.iter().copied());
+        }
     }
     text + "\n"
 }
@@ -368,6 +375,7 @@ mod tests {
                     assert!(text.contains(part), "{part}");
                 }
             }
+            assert!(text.contains(RULES.0));
             for line in text.lines() {
                 assert!(line.len() <= 100 && line.is_ascii() && line == line.trim_end(), "{line:?}");
             }

@@ -7,9 +7,13 @@
 //!
 //! Nothing is ignored quietly: a name that is close to a setting, but none, would otherwise be found out
 //! only when it matters.
+//!
+//! One setting is no row: `auth.rules` is a list, for which a flag or a variable is no place. It stands in the
+//! file alone, and [`Config::rules`] holds it.
 
 mod file;
 mod nearest;
+mod rules;
 mod value;
 
 use std::ffi::OsString;
@@ -21,6 +25,7 @@ use std::time::Duration;
 
 pub(crate) use self::nearest::{did_you_mean, nearest};
 use self::value::Want;
+use crate::auth::rules::Rule;
 use crate::log::{Format, Level};
 
 /// Turns the table into a struct for each section, [`Config`] of them, its defaults, and [`SETTINGS`].
@@ -36,6 +41,8 @@ macro_rules! settings {
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct Config {
             $( $(#[doc = $about])+ pub $section: $Section, )+
+            /// `auth.rules`: who may do what. None: every user everything.
+            pub rules: Vec<Rule>,
         }
 
         $(
@@ -48,7 +55,10 @@ macro_rules! settings {
 
         impl Default for Config {
             fn default() -> Self {
-                Self { $( $section: $Section { $( $key: default_of(value::$parse, $default), )+ }, )+ }
+                Self {
+                    $( $section: $Section { $( $key: default_of(value::$parse, $default), )+ }, )+
+                    rules: Vec::new(),
+                }
             }
         }
 
@@ -87,6 +97,10 @@ settings! {
         /// The URL at which clients reach this registry: scheme, host, perhaps a port
         /// and a path. Location headers begin with it; without it they are relative.
         public_url: Option<String> = public_url(""), "--public-url URL";
+        /// Refuse whatever changes something: pushing, mounting, deleting.
+        read_only: bool = switch("false"), "--read-only";
+        /// Refuse to delete tags, manifests and blobs.
+        no_delete: bool = switch("false"), "--no-delete";
     }
     /// Where the files lie.
     storage: Storage {
@@ -94,6 +108,14 @@ settings! {
         r#type: StorageType = storage_type("filesystem"), "--storage-type TYPE";
         /// The directory that holds everything: blobs/, repositories/, uploads/.
         path: PathBuf = path("testdata"), "--root DIR";
+    }
+    /// Who may do what.
+    auth: Auth {
+        /// The users and their passwords, as `htpasswd -B FILE USER` writes them.
+        /// Read again when it changes. Without it, everybody may do everything.
+        htpasswd: Option<PathBuf> = optional_path(""), "--htpasswd FILE";
+        /// Let everybody pull everything, also without a password.
+        anonymous_pull: bool = switch("false"), "--anonymous-pull";
     }
     /// The log on standard error.
     logging: Logging {
@@ -130,11 +152,26 @@ pub struct Setting {
     set: fn(&mut Config, &str) -> Result<(), Want>,
 }
 
+/// The setting that is no row of the table, and what it is.
+pub const RULES: (&str, &[&str]) = (
+    "auth.rules",
+    &[
+        "Who may do what in which repositories; a list, in the file alone. One",
+        "may what any rule grants, and nothing else; without rules, every user",
+        "may do everything. user: a name, \"*\" for all who are logged in, or",
+        "\"anyone\". repository: a name in which * is any run of characters but /,",
+        "and ** any run at all. pull, push, delete: true, or false as by default.",
+    ],
+);
+
 /// Flags that are no row of the table: how they are typed, and what they do.
 pub const EXTRA_FLAGS: &[(&str, &str)] = &[
     ("--config FILE", "The configuration file, JSON.\nREGISTRY_CONFIG"),
     ("--listen ADDR:PORT", "Address and port in one: 127.0.0.1:5080, [::1]:5080, :5080 or 5080."),
 ];
+
+/// Looks like one of ours, and is where podman, skopeo and buildah keep their logins.
+const PODMANS_VARIABLE: &str = "REGISTRY_AUTH_FILE";
 
 const CONFIG_VARIABLE: &str = "REGISTRY_CONFIG";
 
@@ -177,7 +214,22 @@ impl Config {
         for (flag, value) in flags {
             config.apply_flag(flag, value)?;
         }
-        Ok(config)
+        match config.contradiction() {
+            Some(why) => Err(ConfigError(why)),
+            None => Ok(config),
+        }
+    }
+
+    /// Settings that mean nothing without another. Whoever sets them believes that passwords are asked for.
+    fn contradiction(&self) -> Option<String> {
+        if self.auth.htpasswd.is_some() {
+            return None;
+        }
+        let set = match self.rules.is_empty() {
+            true => self.auth.anonymous_pull.then_some("auth.anonymous_pull")?,
+            false => "auth.rules",
+        };
+        Some(format!("{set} needs auth.htpasswd: without it, everybody may do everything"))
     }
 
     /// Address and port to listen on.
@@ -195,8 +247,13 @@ impl Config {
             }
             for (key, value) in file::object(&section, members)? {
                 let name = format!("{section}.{key}");
+                if name == RULES.0 {
+                    self.rules = rules::parse(&name, value)?;
+                    continue;
+                }
                 let Some(setting) = SETTINGS.iter().find(|s| s.name() == name) else {
-                    return Err(unknown(&name, &section, &key, Setting::name));
+                    let also = (section == "auth").then_some(("rules", RULES.0));
+                    return Err(unknown(&name, &section, &key, Setting::name, also));
                 };
                 let text = file::scalar(&name, &value)?;
                 (setting.set)(self, &text).map_err(|want| format!("{name}: {value} is not {want}"))?;
@@ -212,7 +269,7 @@ impl Config {
         let Some(setting) = SETTINGS.iter().find(|s| s.variable() == variable) else {
             let rest = variable.trim_start_matches("REGISTRY_").to_ascii_lowercase();
             let (section, key) = rest.split_once('_').unwrap_or((&rest, ""));
-            return Err(ConfigError(unknown(variable, section, key, Setting::variable)));
+            return Err(ConfigError(unknown(variable, section, key, Setting::variable, None)));
         };
         (setting.set)(self, value).map_err(|want| ConfigError(format!("{variable}: {value:?} is not {want}")))
     }
@@ -265,8 +322,8 @@ fn our_variables(
 ) -> Result<Vec<(String, String)>, ConfigError> {
     let is_ours = |variable: &str| {
         let section = variable.strip_prefix("REGISTRY_").and_then(|rest| rest.split_once('_'));
-        variable == CONFIG_VARIABLE
-            || section.is_some_and(|(section, _)| is_section(&section.to_ascii_lowercase()))
+        let is_setting = section.is_some_and(|(section, _)| is_section(&section.to_ascii_lowercase()));
+        variable == CONFIG_VARIABLE || is_setting && variable != PODMANS_VARIABLE
     };
     let mut ours = Vec::new();
     for (variable, value) in environment {
@@ -282,14 +339,22 @@ fn is_section(name: &str) -> bool {
     SETTINGS.iter().any(|s| s.section == name)
 }
 
-/// The message for a name that is none, with the nearest one that is, and all there are in its section.
-fn unknown(given: &str, section: &str, key: &str, show: fn(&Setting) -> String) -> String {
-    let settings = || SETTINGS.iter().filter(|s| s.section == section);
-    let near = nearest(key, settings().map(Setting::key));
-    let near = settings().find(|s| Some(s.key()) == near);
-    let near = did_you_mean(near.map(show));
-    let all = join(settings().map(Setting::key));
-    format!("{} is not a setting{near}; {section} has {all}", given.escape_debug())
+/// The message for a name that is none, with the nearest one that is, and all there are in its section. `also`
+/// is the key and the name of one that is not in the table.
+fn unknown(
+    given: &str,
+    section: &str,
+    key: &str,
+    show: fn(&Setting) -> String,
+    also: Option<(&str, &str)>,
+) -> String {
+    let settings = SETTINGS.iter().filter(|s| s.section == section);
+    let mut names: Vec<(&str, String)> = settings.map(|s| (s.key(), show(s))).collect();
+    names.extend(also.map(|(key, name)| (key, name.to_owned())));
+    let keys = || names.iter().map(|(key, _)| *key);
+    let near = nearest(key, keys());
+    let near = did_you_mean(names.iter().find(|(key, _)| Some(*key) == near).map(|(_, name)| name));
+    format!("{} is not a setting{near}; {section} has {}", given.escape_debug(), join(keys()))
 }
 
 fn join<'a>(names: impl Iterator<Item = &'a str>) -> String {
@@ -410,13 +475,13 @@ mod tests {
 
     #[test]
     fn a_mistake_in_the_file_is_named() {
-        let server =
-            "server has address, port, read_timeout, write_timeout, idle_timeout, workers_max, public_url";
+        let server = "server has address, port, read_timeout, write_timeout, idle_timeout, workers_max, public_url, \
+             read_only, no_delete";
         let prot = format!("server.prot is not a setting (did you mean server.port?); {server}");
         check_file_refused(r#"{"server": {"prot": 1}}"#, &prot);
         let xyz = "storage.xyz is not a setting; storage has type, path";
         check_file_refused(r#"{"storage": {"xyz": null}}"#, xyz);
-        let sections = "there are server, storage, logging, limits";
+        let sections = "there are server, storage, auth, logging, limits";
         check_file_refused(
             r#"{"sever": {}}"#,
             &format!("sever is not a section (did you mean server?); {sections}"),
@@ -435,7 +500,34 @@ mod tests {
         check_file_refused("[]", "the file is a list, but must be an object");
         check_file_refused(r#"{"server": {"port": 1, "port": 1}}"#, "server.port is there twice");
         check_file_refused(r#"{"server": {}, "server": {}}"#, "server is there twice");
+        let auth = "auth has htpasswd, anonymous_pull, rules";
+        let rule = format!("auth.rule is not a setting (did you mean auth.rules?); {auth}");
+        check_file_refused(r#"{"auth": {"rule": []}}"#, &rule);
         check_file_refused("", "not JSON: EOF while parsing a value at line 1 column 0");
+    }
+
+    #[test]
+    fn rules_stand_in_the_file() {
+        let file = r#"{"auth": {"htpasswd": "users", "anonymous_pull": true, "rules": [
+            {"user": "*", "repository": "team/**", "pull": true}]}}"#;
+        check("--config=registry.json", "", file, |config| {
+            config.auth.htpasswd = Some("users".into());
+            config.auth.anonymous_pull = true;
+            let rules = serde_json::json!([{ "user": "*", "repository": "team/**", "pull": true }]);
+            config.rules = rules::parse(RULES.0, rules).unwrap();
+        });
+    }
+
+    #[test]
+    fn what_only_seems_to_protect_is_refused() {
+        let why = "needs auth.htpasswd: without it, everybody may do everything";
+        check_refused("--anonymous-pull=true", "", "", &format!("auth.anonymous_pull {why}"));
+        let file = r#"{"auth": {"rules": [{"user": "a", "repository": "b", "pull": true}]}}"#;
+        check_refused("--config=registry.json", "", file, &format!("auth.rules {why}"));
+        check("--anonymous-pull=true", "REGISTRY_AUTH_HTPASSWD=users", "", |config| {
+            config.auth.htpasswd = Some("users".into());
+            config.auth.anonymous_pull = true;
+        });
     }
 
     #[test]
@@ -448,6 +540,7 @@ mod tests {
     #[test]
     fn variables_of_our_sections_are_settings_and_others_are_not_ours() {
         check("", "REGISTRY_PORT=tcp://10.0.0.1:80 REGISTRY_SERVICE_HOST=x REGISTRY_STORAGE=x", "", |_| {});
+        check("", "REGISTRY_AUTH_FILE=/run/user/1000/auth.json", "", |_| {});
         let abc = "REGISTRY_SERVER_PORT: \"abc\" is not a port: a number from 0 to 65535";
         check_refused("", "REGISTRY_SERVER_PORT=abc", "", abc);
         let unknown = "REGISTRY_STORAGE_PAHT is not a setting (did you mean REGISTRY_STORAGE_PATH?); \

@@ -7,9 +7,11 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::auth::rules::Right;
 use crate::digest::Digest;
 use crate::name::RepositoryName;
 use crate::reference::UploadId;
@@ -23,6 +25,13 @@ pub struct PathError {
     pub path: PathBuf,
     /// What the system said.
     pub source: io::Error,
+}
+
+impl PathError {
+    /// Is the disk full, or the quota used up?
+    pub fn is_for_lack_of_room(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
 }
 
 impl fmt::Display for PathError {
@@ -90,6 +99,42 @@ pub enum Error {
     },
     /// The body could not be read to its end: it was cut off, the client fell silent, a chunk was malformed.
     BodyUnreadable(io::Error),
+
+    // ---- who may do what
+    /// Who does not say who they are may not do this. `challenge` goes into the `WWW-Authenticate` header.
+    LoginNeeded {
+        /// How to say it.
+        challenge: String,
+    },
+    /// There is no such user with such a password.
+    LoginWrong {
+        /// How to say it.
+        challenge: String,
+    },
+    /// Too many passwords were wrong, or too many are being checked; this one was not looked at.
+    TooManyGuesses {
+        /// When to try again.
+        wait: Duration,
+    },
+    /// The user may not do this.
+    Denied {
+        /// The user, whose password was right.
+        user: String,
+        /// What they may not do.
+        right: Right,
+        /// Where.
+        name: RepositoryName,
+    },
+    /// The registry is read-only. `allow` goes into the `Allow` header, and may be empty.
+    ReadOnly {
+        /// The methods that work, separated by `, `.
+        allow: String,
+    },
+    /// The registry lets nothing be deleted.
+    DeleteDisabled {
+        /// The methods that work, separated by `, `.
+        allow: String,
+    },
 
     // ---- blobs and uploads
     /// The repository has no such blob.
@@ -186,6 +231,12 @@ impl Error {
             Self::HeaderInvalid { .. } => 400,
             Self::BodyUnreadable(e) if is_timeout(e) => 408,
             Self::BodyUnreadable(_) => 400,
+            Self::LoginNeeded { .. } => 401,
+            Self::LoginWrong { .. } => 401,
+            Self::TooManyGuesses { .. } => 429,
+            Self::Denied { .. } => 403,
+            Self::ReadOnly { .. } => 405, // "400 Bad Request or 405 Method Not Allowed"
+            Self::DeleteDisabled { .. } => 405,
             Self::BlobUnknown(_) => 404,
             Self::UploadUnknown(_) => 404,
             Self::UploadBusy(_) => 409,
@@ -200,8 +251,7 @@ impl Error {
             Self::ManifestBlobUnknown(_) => 404,
             Self::TooManyTags { .. } => 414,
             Self::PreconditionFailed { .. } => 412,
-            Self::Disk(error) if error.source.kind() == io::ErrorKind::StorageFull => 507,
-            Self::Disk(error) if error.source.kind() == io::ErrorKind::QuotaExceeded => 507,
+            Self::Disk(error) if error.is_for_lack_of_room() => 507,
             Self::Disk(_) => 500,
             Self::Random(_) => 500,
             Self::Panicked => 500,
@@ -224,6 +274,12 @@ impl Error {
             Self::Framing(_) => "SIZE_INVALID",
             Self::HeaderInvalid { .. } => "UNSUPPORTED",
             Self::BodyUnreadable(_) => "SIZE_INVALID",
+            Self::LoginNeeded { .. } => "UNAUTHORIZED",
+            Self::LoginWrong { .. } => "UNAUTHORIZED",
+            Self::TooManyGuesses { .. } => "TOOMANYREQUESTS",
+            Self::Denied { .. } => "DENIED",
+            Self::ReadOnly { .. } => "UNSUPPORTED",
+            Self::DeleteDisabled { .. } => "UNSUPPORTED",
             Self::BlobUnknown(_) => "BLOB_UNKNOWN",
             Self::UploadUnknown(_) => "BLOB_UPLOAD_UNKNOWN",
             Self::UploadBusy(_) => "BLOB_UPLOAD_INVALID",
@@ -241,6 +297,30 @@ impl Error {
             Self::Disk(_) => "UNKNOWN",
             Self::Random(_) => "UNKNOWN",
             Self::Panicked => "UNKNOWN",
+        }
+    }
+
+    /// The header that belongs to such an answer, if there is one.
+    pub fn header(&self) -> Option<(&'static str, String)> {
+        match self {
+            Self::MethodNotAllowed { allow } => Some(("Allow", (*allow).to_owned())),
+            Self::ReadOnly { allow } | Self::DeleteDisabled { allow } => Some(("Allow", allow.clone())),
+            Self::LoginNeeded { challenge } | Self::LoginWrong { challenge } => {
+                Some(("WWW-Authenticate", challenge.clone()))
+            }
+            Self::TooManyGuesses { wait } => Some(("Retry-After", seconds(*wait).to_string())),
+            Self::RangeNotSatisfiable { size } => Some(("Content-Range", format!("bytes */{size}"))),
+            Self::RouteUnknown(_) | Self::UriTooLong { .. } | Self::ParameterInvalid { .. } => None,
+            Self::NameInvalid(_) | Self::TagInvalid(_) | Self::DigestInvalid { .. } => None,
+            Self::AlgorithmUnknown(_) | Self::DigestMissing => None,
+            Self::Framing(_) | Self::HeaderInvalid { .. } | Self::BodyUnreadable(_) => None,
+            Self::Denied { .. } => None,
+            Self::BlobUnknown(_) | Self::UploadUnknown(_) | Self::UploadBusy(_) => None,
+            Self::UploadOutOfOrder { .. } | Self::ChunkLength { .. } | Self::DigestMismatch { .. } => None,
+            Self::NameUnknown(_) | Self::ManifestUnknown { .. } | Self::ManifestInvalid { .. } => None,
+            Self::ManifestTooLarge { .. } | Self::ManifestBlobUnknown(_) | Self::TooManyTags { .. } => None,
+            Self::PreconditionFailed { .. } => None,
+            Self::Disk(_) | Self::Random(_) | Self::Panicked => None,
         }
     }
 
@@ -268,6 +348,12 @@ impl Error {
             Self::DigestMissing => json!({ "parameter": "digest" }),
             Self::Framing(_) | Self::BodyUnreadable(_) => Value::Null,
             Self::HeaderInvalid { name, given, .. } => json!({ "header": name, "given": given }),
+            Self::LoginNeeded { .. } | Self::LoginWrong { .. } => Value::Null,
+            Self::TooManyGuesses { wait } => json!({ "seconds": seconds(*wait) }),
+            Self::Denied { right, name, .. } => {
+                json!({ "name": name.as_str(), "action": right.to_string() })
+            }
+            Self::ReadOnly { allow } | Self::DeleteDisabled { allow } => json!({ "allow": allow }),
             Self::BlobUnknown(digest) => json!({ "digest": digest.to_string() }),
             Self::UploadUnknown(id) => json!({ "upload": id }),
             Self::UploadBusy(id) => json!({ "upload": id.as_str() }),
@@ -318,6 +404,11 @@ impl Error {
     }
 }
 
+/// Whole seconds, and rather one more than one too few.
+fn seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
 /// A socket's time limit shows as one or the other, depending on the platform.
 fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
@@ -360,6 +451,20 @@ impl fmt::Display for Error {
             }
             Self::BodyUnreadable(error) if is_timeout(error) => write!(f, "no more of the body came in time"),
             Self::BodyUnreadable(error) => write!(f, "the body could not be read: {error}"),
+            Self::LoginNeeded { .. } => write!(f, "this needs a login: a user name and a password"),
+            Self::LoginWrong { .. } => write!(f, "there is no such user with such a password"),
+            Self::TooManyGuesses { wait } => {
+                write!(
+                    f,
+                    "too many passwords were wrong, or are being checked: try again in {} s",
+                    seconds(*wait)
+                )
+            }
+            Self::Denied { user, right, name } => write!(f, "{user} may not {right} in {name}"),
+            Self::ReadOnly { .. } => {
+                write!(f, "this registry is read-only: nothing can be pushed or deleted")
+            }
+            Self::DeleteDisabled { .. } => write!(f, "deleting is switched off in this registry"),
             Self::BlobUnknown(digest) => write!(f, "this repository has no blob {digest}"),
             Self::UploadUnknown(id) => {
                 write!(f, "this repository has no upload session {id:?}: begin a new one")

@@ -8,12 +8,13 @@
 //! 2. [`name`], [`reference`], [`digest`]: what a repository, a tag, a digest is. Each type has one constructor
 //!    that checks, so no text from a request ever becomes a path.
 //! 3. [`route`]: which URL means what. [`error`]: every way to fail, with its status and its code.
-//! 4. [`api`] and its files: one function for each endpoint. Open `api/uploads.rs` beside
+//! 4. [`auth`] and its files: who may do what. [`auth::access`] is the table of what each endpoint needs.
+//! 5. [`api`] and its files: one function for each endpoint. Open `api/uploads.rs` beside
 //!    [`store/uploads.rs`](store::uploads), and a push is on the screen.
-//! 5. [`store::disk`]: how a file becomes durable. [`store::blobs`], [`store::manifests`], [`store::tags`]: in
+//! 6. [`store::disk`]: how a file becomes durable. [`store::blobs`], [`store::manifests`], [`store::tags`]: in
 //!    which order names appear.
-//! 6. [`manifest`]: what a document must be to be an image.
-//! 7. [`server`], [`http`], [`connections`], [`system`]: how a request gets here, and what the HTTP library
+//! 7. [`manifest`]: what a document must be to be an image.
+//! 8. [`server`], [`http`], [`connections`], [`system`]: how a request gets here, and what the HTTP library
 //!    needs help with.
 //!
 //! # A push, in the words of the code
@@ -31,6 +32,7 @@
 //!
 //! ```text
 //! main → cli, config → serve → server → api → store → the vocabulary
+//!                                │      └→ auth
 //!                                └→ http → connections → system
 //! ```
 //!
@@ -44,6 +46,7 @@
 //!   processes can serve one folder.
 
 pub mod api;
+pub mod auth;
 pub mod base64;
 pub mod cli;
 pub mod clock;

@@ -63,7 +63,7 @@ pub struct RequestLine<'a> {
     pub peer: Option<SocketAddr>,
     /// The method as sent.
     pub method: &'a str,
-    /// Path and query as sent.
+    /// Path and query as sent; shown without the password that a target of absolute form may contain.
     pub url: &'a str,
     /// `Content-Type` as sent.
     pub content_type: Option<&'a str>,
@@ -283,6 +283,15 @@ mod tests {
         let headers =
             json!([["Host", "localhost:5080"], ["AUTHORIZATION", "(hidden)"], ["Cookie", "(hidden)"]]);
         assert_eq!(json["headers"], headers);
+    }
+
+    #[test]
+    fn a_password_in_the_target_is_not_shown() {
+        let line = RequestLine { url: "http://alice:secret@host/v2/", ..PUSH };
+        for format in [Format::Text, Format::Json] {
+            let line = logger(Level::Debug, format).request(epoch(), &line);
+            assert!(!line.contains("secret") && line.contains("(hidden)@host/v2/"), "{line}");
+        }
     }
 
     #[test]

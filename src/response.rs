@@ -59,8 +59,8 @@ impl Response {
     pub fn error(error: &Error) -> Self {
         let mut response = Self::json(error.status(), &error.to_json());
         response.close = error.ends_connection();
-        if let Error::MethodNotAllowed { allow } = error {
-            response = response.header("Allow", *allow);
+        if let Some((name, value)) = error.header() {
+            response = response.header(name, value);
         }
         response
     }

@@ -6,6 +6,7 @@
 //! A repository name may contain the words of the API (`a/blobs/manifests/tags` is a good name), so the
 //! *last* segments decide what a path is, and what stands before them is the name.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::digest::Digest;
@@ -27,17 +28,19 @@ pub enum Method {
 }
 
 impl Method {
+    /// Those that some endpoint takes, as they stand in a request line.
+    pub const NAMES: [(&'static str, Self); 6] = [
+        ("GET", Self::Get),
+        ("HEAD", Self::Head),
+        ("POST", Self::Post),
+        ("PUT", Self::Put),
+        ("PATCH", Self::Patch),
+        ("DELETE", Self::Delete),
+    ];
+
     /// Reads a method as it stands in a request line. Methods are case-sensitive.
     pub fn parse(text: &str) -> Self {
-        match text {
-            "GET" => Self::Get,
-            "HEAD" => Self::Head,
-            "POST" => Self::Post,
-            "PUT" => Self::Put,
-            "PATCH" => Self::Patch,
-            "DELETE" => Self::Delete,
-            _ => Self::Other,
-        }
+        Self::NAMES.iter().find(|(name, _)| *name == text).map_or(Self::Other, |(_, method)| *method)
     }
 }
 
@@ -51,6 +54,8 @@ pub enum Route {
     Catalog,
     /// `GET /v2/_oci/ext/discover`, of the spec's extensions
     Discover,
+    /// `GET /v2/_token`, of docker's way to log in
+    Token,
     /// `GET /v2/<name>/blobs/<digest>` (end-2)
     GetBlob { name: RepositoryName, digest: Digest },
     /// `DELETE /v2/<name>/blobs/<digest>` (end-10)
@@ -87,7 +92,7 @@ impl Route {
     pub fn parse(method: Method, path: &str) -> Result<Self, Error> {
         use Method::{Delete, Get, Head, Patch, Post, Put};
 
-        let unknown = || Error::RouteUnknown(path.to_owned());
+        let unknown = || Error::RouteUnknown(without_userinfo(path).into_owned());
         let segments: Vec<String> =
             path.strip_prefix("/v2").ok_or_else(unknown)?.split('/').map(decode).collect();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
@@ -102,6 +107,7 @@ impl Route {
             [""] | ["", ""] => readable(Self::Version),
             ["", "_catalog"] => readable(Self::Catalog),
             ["", "_oci", "ext", "discover"] => readable(Self::Discover),
+            ["", "_token"] => readable(Self::Token),
             ["", name @ .., "tags", "list"] => readable(Self::ListTags { name: repository(name)? }),
             ["", name @ .., "referrers", digest] => {
                 readable(Self::ListReferrers { name: repository(name)?, digest: Digest::parse(digest)? })
@@ -155,6 +161,7 @@ impl fmt::Display for Route {
             Self::Version => write!(f, "/v2/"),
             Self::Catalog => write!(f, "/v2/_catalog"),
             Self::Discover => write!(f, "/v2/_oci/ext/discover"),
+            Self::Token => write!(f, "/v2/_token"),
             Self::GetBlob { name, digest } | Self::DeleteBlob { name, digest } => {
                 write!(f, "/v2/{name}/blobs/{digest}")
             }
@@ -243,6 +250,15 @@ pub fn decode(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// A request target as it may be shown: what stands before an `@` in one of absolute form
+/// (`http://alice:secret@host/v2/`) is a name and a password.
+pub fn without_userinfo(target: &str) -> Cow<'_, str> {
+    match target.rsplit_once('@') {
+        Some((_, rest)) if !target.starts_with('/') => Cow::Owned(format!("(hidden)@{rest}")),
+        _ => Cow::Borrowed(target),
+    }
+}
+
 /// Encodes a value for a query: everything but letters, digits and `-._~` becomes `%XX` (RFC 3986).
 pub fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
@@ -287,6 +303,7 @@ mod tests {
         check("GET", "/v2", "Version");
         check("GET", "/v2/_catalog", "Catalog");
         check("GET", "/v2/_oci/ext/discover", "Discover");
+        check("GET", "/v2/_token", "Token");
         check("HEAD", "/v2/a/blobs/DIGEST", "GetBlob");
         check("DELETE", "/v2/a/blobs/DIGEST", "DeleteBlob");
         check("GET", "/v2/a/b/manifests/latest", "GetManifest");
@@ -355,6 +372,21 @@ mod tests {
         for bad in ["n=-1", "n=+1", "n=", "n=x", "n=18446744073709551616", "n=1&n=2"] {
             assert!(Query::parse(bad).number("n").is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_target_is_shown_without_a_password() {
+        for (target, shown) in [
+            ("http://alice:secret@host/v2/", "(hidden)@host/v2/"),
+            ("ftp://alice:sec/r@et@host/v2/?n=1", "(hidden)@host/v2/?n=1"),
+            ("alice:secret@host:80", "(hidden)@host:80"),
+            ("http://host/v2/", "http://host/v2/"),
+            ("/v2/a/manifests/v1@x", "/v2/a/manifests/v1@x"),
+        ] {
+            assert_eq!(without_userinfo(target), shown);
+        }
+        let error = Route::parse(Method::Get, "ftp://alice:secret@host/v2/").unwrap_err();
+        assert!(!error.to_string().contains("secret"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::api::Api;
+use crate::auth::Auth;
 use crate::config::Config;
 use crate::http::{Server, Timeouts};
 use crate::log::{self, Level};
@@ -40,6 +41,7 @@ pub fn run(config: &Config) -> Result<(), String> {
     let address = server.address();
     let api = Api {
         store,
+        auth: auth(config)?,
         public_url: config.server.public_url.clone().unwrap_or_default(),
         manifest_bytes_max: config.limits.manifest_bytes,
     };
@@ -63,6 +65,16 @@ pub fn run(config: &Config) -> Result<(), String> {
         log::event(Level::Warn, "stopped; some requests were not finished", &[]);
     }
     Ok(())
+}
+
+/// Who may do what, by the configuration.
+fn auth(config: &Config) -> Result<Auth, String> {
+    let auth = Auth::open().with_switches(config.server.read_only, config.server.no_delete);
+    let public_url = config.server.public_url.as_deref().unwrap_or_default();
+    match &config.auth.htpasswd {
+        Some(file) => auth.with_users(file, &config.rules, config.auth.anonymous_pull, public_url),
+        None => Ok(auth),
+    }
 }
 
 fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> String {

@@ -118,7 +118,11 @@ impl Store {
             disk::remove_folder(&folder).map_err(|e| ("removing of folders", e.into()))?;
             result
         };
-        attempt().map_err(|(missing, error)| format!("{missing} ({})", error.log_text()))
+        match attempt() {
+            // This says nothing of the file system, and a server is needed for somebody to delete something.
+            Err((_, Error::Disk(error))) if error.is_for_lack_of_room() => Ok(()),
+            result => result.map_err(|(missing, error)| format!("{missing} ({})", error.log_text())),
+        }
     }
 
     /// Is `Name` the same file as `name` here? Then `v1` and `V1` are one tag, and the start should say so.

@@ -152,6 +152,7 @@ impl Check<'_> {
         let blob = format!("blobs/{}/{}", digest.algorithm(), digest.hex());
         match self.store.tie(&named.path, digest)? {
             Tie::Linked => return Ok(()),
+            Tie::Older => {}
             Tie::Copied => {
                 self.fault(&named.path, format!("is a copy of {blob}, not a link to it; link it again"))
             }

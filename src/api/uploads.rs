@@ -3,6 +3,7 @@
 //! nothing.
 
 use super::Api;
+use crate::auth::Caller;
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::http::Request;
@@ -15,36 +16,33 @@ use crate::store::uploads::Upload;
 
 /// `POST /v2/<name>/blobs/uploads/`: begin a session (end-4a, end-4c), send a blob at once (end-4b: `digest`), or
 /// mount one (end-11: `mount` and `from`)
-pub(super) fn start(api: &Api, request: &mut Request, name: &RepositoryName) -> Result<Response, Error> {
+pub(super) fn start(
+    api: &Api,
+    caller: &Caller<'_>,
+    request: &mut Request,
+    name: &RepositoryName,
+) -> Result<Response, Error> {
     let query = request.query();
     if let Some(mount) = query.one("mount")? {
         let digest = Digest::parse(mount)?;
         let from = query.one("from")?.map(RepositoryName::parse).transpose()?;
-        if api.store.mount_blob(name, &digest, from.as_ref())? {
+        // What the caller may not pull is not looked for, and no answer tells that it is there.
+        let may_pull = match &from {
+            Some(from) => caller.may_pull(from),
+            None => caller.may_pull_everything(), // from wherever it is
+        };
+        if may_pull && api.store.mount_blob(name, &digest, from.as_ref())? {
             return Ok(created(api, name, &digest));
         }
         // "unable to mount … SHOULD return a 202": the client goes on by sending the blob.
     }
-    let digest = query.one("digest")?.map(Digest::parse).transpose()?;
-    let algorithm = match (query.one("digest-algorithm")?, &digest) {
-        (Some(text), _) => Algorithm::parse(text)?,
-        (None, Some(digest)) => digest.algorithm(),
-        (None, None) => Algorithm::Sha256,
-    };
-    let id = api.store.start_upload(name, algorithm)?;
-    let Some(digest) = digest else {
-        return Ok(progress(Response::new(202), location(api, name, &id), 0)
-            .header("Docker-Upload-UUID", id.as_str()));
-    };
-    let mut upload = api.store.open_upload(name, &id)?;
-    match upload.append(&mut request.body()) {
-        Ok(()) => upload.finish(&digest)?,
-        Err(error) => {
-            upload.cancel()?; // the client does not know the session's id
-            return Err(error);
-        }
+    let algorithm = query.one("digest-algorithm")?.map(Algorithm::parse).transpose()?;
+    if let Some(digest) = query.one("digest")?.map(Digest::parse).transpose()? {
+        api.store.push_blob(name, &digest, &mut request.body())?;
+        return Ok(created(api, name, &digest));
     }
-    Ok(created(api, name, &digest))
+    let id = api.store.start_upload(name, algorithm.unwrap_or(Algorithm::Sha256))?;
+    Ok(progress(Response::new(202), location(api, name, &id), 0).header("Docker-Upload-UUID", id.as_str()))
 }
 
 /// `GET <blob-push-location>` (end-13)

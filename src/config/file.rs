@@ -36,7 +36,7 @@ pub(super) fn scalar(name: &str, value: &Value) -> Result<String, String> {
     }
 }
 
-fn kind_of(value: &Value) -> &'static str {
+pub(super) fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
@@ -47,30 +47,46 @@ fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-/// The names of all sections and settings as they are written, `server` and `server.port`. serde_json
-/// keeps the last of two equal names and says nothing, so this reads the text again. It is known to
+/// The names of all members as they are written, as paths: `server`, `server.port`, `auth.rules[0].user`.
+/// serde_json keeps the last of two equal names and says nothing, so this reads the text again. It is known to
 /// parse: what stands before a colon, and that colon in no string, is a name.
 fn written_names(json: &str) -> Vec<String> {
-    let (mut names, mut section, mut last_string, mut depth) = (Vec::new(), String::new(), "", 0);
+    /// An object or a list around the place that has been reached.
+    struct Around {
+        path: String,
+        /// What is inside now: the name of a member, or `None` and the number of an element.
+        member: Option<String>,
+        element: usize,
+        is_list: bool,
+    }
+    impl Around {
+        fn here(&self) -> String {
+            match &self.member {
+                _ if self.is_list => format!("{}[{}]", self.path, self.element),
+                Some(name) if self.path.is_empty() => name.clone(),
+                Some(name) => format!("{}.{name}", self.path),
+                None => self.path.clone(),
+            }
+        }
+    }
+    let (mut names, mut around, mut last_string) = (Vec::new(), Vec::<Around>::new(), "");
     let mut rest = json;
-    while let Some(at) = rest.find(['"', ':', '{', '[', '}', ']']) {
+    while let Some(at) = rest.find(['"', ':', ',', '{', '[', '}', ']']) {
         let token = &rest[at..];
         let length = if token.starts_with('"') { string_length(token) } else { 1 };
         rest = &token[length..];
-        match &token[..length] {
-            ":" if depth <= 2 => {
-                let name: String = serde_json::from_str(last_string).unwrap_or_default();
-                if depth == 1 {
-                    names.push(name.clone());
-                    section = name;
-                } else {
-                    names.push(format!("{section}.{name}"));
-                }
+        match (&token[..length], around.last_mut()) {
+            (":", Some(object)) => {
+                object.member = Some(serde_json::from_str(last_string).unwrap_or_default());
+                names.push(object.here());
             }
-            ":" => {}
-            "{" | "[" => depth += 1,
-            "}" | "]" => depth -= 1,
-            string => last_string = string,
+            (",", Some(list)) => list.element += 1,
+            (bracket @ ("{" | "["), outer) => {
+                let path = outer.map_or(String::new(), |outer| outer.here());
+                around.push(Around { path, member: None, element: 0, is_list: bracket == "[" });
+            }
+            ("}" | "]", _) => drop(around.pop()),
+            (string, _) => last_string = string,
         }
     }
     names
@@ -104,6 +120,7 @@ mod tests {
         check(r#"{"a":{"b":1,"b":2},"a":{}}"#, &["a", "a.b", "a.b", "a"]);
         check(r#"{"a": {"\u0062": 1, "b" : 2}}"#, &["a", "a.b", "a.b"]);
         check(r#"{"a": {"b": "{\"c\": 1}", "q\\": "\\"}}"#, &["a", "a.b", r"a.q\"]);
-        check(r#"{"ä": ["ö:", {"b": 1}, {"b": 2}]}"#, &["ä"]);
+        check(r#"{"ä": ["ö:,", {"b": 1}, {"b": {"c": 2}}]}"#, &["ä", "ä[1].b", "ä[2].b", "ä[2].b.c"]);
+        check(r#"[[{"a": [1, 2]}, {"a": []}]]"#, &["[0][0].a", "[0][1].a"]);
     }
 }

@@ -122,6 +122,19 @@ pub(super) fn path(text: &str) -> Result<PathBuf, Want> {
     }
 }
 
+/// A path, or none.
+pub(super) fn optional_path(text: &str) -> Result<Option<PathBuf>, Want> {
+    if text.is_empty() { Ok(None) } else { path(text).map(Some) }
+}
+
+pub(super) fn switch(text: &str) -> Result<bool, Want> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("true or false"),
+    }
+}
+
 pub(super) fn level(text: &str) -> Result<Level, Want> {
     match text.to_ascii_lowercase().as_str() {
         "error" => Ok(Level::Error),
@@ -273,5 +286,12 @@ mod tests {
         check(storage_type, "s3", None);
         check(path, "", None);
         check(path, "a\0b", None);
+        check(optional_path, "", Some(None));
+        check(optional_path, "a", Some(Some("a".into())));
+        check(switch, "true", Some(true));
+        check(switch, "false", Some(false));
+        for text in ["", "yes", "1", "True"] {
+            check(switch, text, None);
+        }
     }
 }

@@ -4,6 +4,7 @@
 use super::value::{push, push_json};
 use super::{Fields, LINE_BYTES_USUAL, Level, Logger, RequestLine};
 use crate::clock::Utc;
+use crate::route::without_userinfo;
 
 impl Logger {
     pub(super) fn request_json(&self, time: Utc, line: &RequestLine<'_>) -> String {
@@ -12,7 +13,7 @@ impl Logger {
             push(&mut out, format_args!(r#","peer":"{peer}""#));
         }
         push_json_field(&mut out, "method", line.method);
-        push_json_field(&mut out, "url", line.url);
+        push_json_field(&mut out, "url", &without_userinfo(line.url));
         let milliseconds = line.duration.as_secs_f64() * 1e3;
         push(
             &mut out,

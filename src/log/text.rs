@@ -3,6 +3,7 @@
 use super::value::{push, push_escaped, push_text};
 use super::{Fields, LINE_BYTES_USUAL, Level, Logger, RequestLine};
 use crate::clock::Utc;
+use crate::route::without_userinfo;
 
 impl Logger {
     pub(super) fn request_text(&self, time: Utc, line: &RequestLine<'_>) -> String {
@@ -11,7 +12,7 @@ impl Logger {
         push_text(&mut out, line.method);
         out.push_str(self.style(RESET));
         out.push(' ');
-        push_text(&mut out, line.url);
+        push_text(&mut out, &without_userinfo(line.url));
         let (colour, reset) = (self.style(status_style(line.status)), self.style(RESET));
         let milliseconds = line.duration.as_secs_f64() * 1e3;
         push(

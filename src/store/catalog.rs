@@ -11,10 +11,15 @@ use crate::error::Error;
 use crate::name::RepositoryName;
 
 impl Store {
-    /// The names of the repositories that hold a manifest, in ASCII order, those behind `last`, at most `limit`
-    /// of them; and whether there are more.
-    pub fn list_repositories(&self, last: Option<&str>, limit: usize) -> Result<(Vec<String>, bool), Error> {
-        let mut page = Page { last, limit, names: Vec::new(), more: false };
+    /// The names of the repositories that hold a manifest and are `wanted`, in ASCII order, those behind `last`,
+    /// at most `limit` of them; and whether there are more.
+    pub fn list_repositories(
+        &self,
+        last: Option<&str>,
+        limit: usize,
+        wanted: &dyn Fn(&RepositoryName) -> bool,
+    ) -> Result<(Vec<String>, bool), Error> {
+        let mut page = Page { last, limit, wanted, names: Vec::new(), more: false };
         page.walk(&self.root.join("repositories"), "")?;
         Ok((page.names, page.more))
     }
@@ -23,6 +28,7 @@ impl Store {
 struct Page<'a> {
     last: Option<&'a str>,
     limit: usize,
+    wanted: &'a dyn Fn(&RepositoryName) -> bool,
     names: Vec<String>,
     more: bool,
 }
@@ -58,7 +64,8 @@ impl Page<'_> {
     }
 
     fn visit(&mut self, folder: &Path, name: String) -> Result<(), Error> {
-        if self.last.is_some_and(|last| name.as_str() <= last) || RepositoryName::parse(&name).is_err() {
+        let is_wanted = RepositoryName::parse(&name).is_ok_and(|name| (self.wanted)(&name));
+        if self.last.is_some_and(|last| name.as_str() <= last) || !is_wanted {
             return Ok(());
         }
         let component = name.rsplit('/').next().unwrap_or(&name);

@@ -4,6 +4,7 @@
 //! and what is new may be missing.
 
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::Store;
@@ -46,6 +47,9 @@ pub enum Kind {
 pub enum Tie {
     /// They are one file.
     Linked,
+    /// They are two files, and others are one with this: it had all the links it can have, and another took its
+    /// place under `blobs/`.
+    Older,
     /// They are two files.
     Copied,
     /// There is none under `blobs/`.
@@ -83,6 +87,7 @@ impl Store {
     pub fn tie(&self, path: &Path, digest: &Digest) -> Result<Tie, Error> {
         Ok(match disk::same(path, &self.blob(digest))? {
             Some(true) => Tie::Linked,
+            Some(false) if disk::metadata(path)?.is_some_and(|file| file.nlink() > 1) => Tie::Older,
             Some(false) => Tie::Copied,
             None => Tie::Torn,
         })

@@ -43,6 +43,7 @@ export NO_PROXY=$no_proxy
 . tests/e2e/wire.sh
 . tests/e2e/proxy.sh
 . tests/e2e/tls.sh
+. tests/e2e/auth.sh
 . tests/e2e/disk.sh
 
 trap tidy EXIT
@@ -71,6 +72,7 @@ main() {
   podman_steps
   wire_steps
   tls_steps
+  auth_steps
   disk_steps
 
   stop_server || fail "the registry did not exit with 0 on SIGTERM"

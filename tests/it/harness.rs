@@ -7,6 +7,7 @@
 mod client;
 mod process;
 mod uploads;
+pub mod users;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -50,6 +51,11 @@ impl Registry {
     /// Starts another process over the same root.
     pub fn start_beside(&self) -> Self {
         Self::over(Arc::clone(&self.root), self.flags.clone())
+    }
+
+    /// Starts another process over the same root, with other flags.
+    pub fn start_beside_with(&self, flags: &[&str]) -> Self {
+        Self::over(Arc::clone(&self.root), flags.iter().map(|flag| (*flag).to_owned()).collect())
     }
 
     fn over(root: Arc<tempfile::TempDir>, flags: Vec<String>) -> Self {

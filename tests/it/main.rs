@@ -15,14 +15,21 @@
 //! - [`conditions`]: only if it changed, only if it did not
 //! - [`by_hand`]: what people do to the files with an editor, `ln` and `cp`
 //!
+//! Who may do what:
+//! - [`access`]: every route with every setting, and the table of the README that it makes
+//! - [`auth`]: logins, rules, and what strangers are not told
+//!
 //! The program:
 //! - [`command`]: what is typed, set and signalled, and how it ends
+//! - [`verify`]: what is wrong with the files is found and named
 //! - [`log`]: what a line tells, and what it cannot be made to tell
 //! - [`tidy`]: the rules of the house, read off the source
 //! - [`readme`]: the README tells the truth
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on has failed
 
+mod access;
+mod auth;
 mod blobs;
 mod by_hand;
 mod command;
@@ -41,3 +48,4 @@ mod referrers;
 mod resume;
 mod sessions;
 mod tidy;
+mod verify;

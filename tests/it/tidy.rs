@@ -74,6 +74,11 @@ fn one_file_names_the_http_library() {
 }
 
 #[test]
+fn one_file_computes_passwords() {
+    only(&["src/auth/htpasswd.rs"], &["bcrypt"]);
+}
+
+#[test]
 fn one_place_talks_to_the_operating_system() {
     only(&["src/system.rs", "src/system/"], &["libc", "unsafe", "unsafe_code"]);
     for source in sources("tests") {
@@ -113,8 +118,9 @@ fn only_the_store_touches_files() {
     let allowed = [
         "src/store.rs",
         "src/store/",
-        "src/main.rs",     // reads the configuration file
-        "src/response.rs", // sends a file that the store has opened
+        "src/main.rs",       // reads the configuration file
+        "src/auth/users.rs", // reads the htpasswd file, and again when it changes
+        "src/response.rs",   // sends a file that the store has opened
     ];
     only(&allowed, &["std::fs"]);
 }
@@ -188,7 +194,7 @@ fn the_dependencies_are_those_that_were_agreed() {
         .map(|line| line.split(['=', ' ', '.']).next().unwrap())
         .collect();
     names.sort_unstable();
-    assert_eq!(names, ["getrandom", "libc", "serde_json", "sha2", "tiny_http"]);
+    assert_eq!(names, ["bcrypt", "getrandom", "libc", "serde_json", "sha2", "tiny_http"]);
     let (_, after_four) = section.split_once("getrandom").unwrap();
     let (reason, _) = after_four.split_once("\nlibc").unwrap();
     assert!(reason.lines().any(|line| line.starts_with('#')), "a further one needs its reason");
@@ -201,7 +207,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 
 /// Longer files, each with the number of lines it may have, and why.
 const LONG_FILES: &[(&str, usize)] = &[
-    ("src/error.rs", 430), // three matches over one enum, which lose their point when they are apart
+    ("src/error.rs", 525), // three matches over one enum, which lose their point when they are apart
 ];
 
 /// Longer functions, and why.
@@ -282,11 +288,12 @@ fn nothing_is_put_off_and_no_test_left_out() {
     }
 }
 
-/// Tests wait for something, with `eventually`; nobody knows how long is long enough.
+/// Tests wait for something, with `eventually`; nobody knows how long is long enough. (One kills at a random time.)
 #[test]
 fn no_test_sleeps_and_hopes() {
     for source in sources("tests") {
-        let waits = ["tests/it/harness.rs", "tests/it/tidy.rs"].contains(&source.path.as_str());
+        let waits = ["tests/it/harness.rs", "tests/it/tidy.rs", "tests/crash/kill.rs"];
+        let waits = waits.contains(&source.path.as_str());
         assert!(waits || !names(&source.code, "sleep"), "{} sleeps", source.path);
     }
 }

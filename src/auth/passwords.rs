@@ -1,0 +1,183 @@
+//! Checking passwords: at what price, and how many at a time.
+//!
+//! bcrypt is slow so that guessing is. That price is paid once for a password that is right, by each who guesses,
+//! and by nobody else: guesses are counted and soon refused unpaid, and few passwords are computed at a time, so
+//! that pulls go on meanwhile. A user who does not exist costs what one costs who does.
+
+use std::net::IpAddr;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::basic::Credentials;
+use super::htpasswd::Users;
+use super::remembered::{Guesser, Guessers, Keys, Remembered};
+use crate::error::Error;
+
+/// The most passwords that are computed at a time, whatever the number of cores: enough for a fleet that starts
+/// all at once, and well below [`GUESSES_MAX`](super::remembered::GUESSES_MAX), which those under way can
+/// overshoot.
+const COMPUTING_MAX: usize = 4;
+
+/// The most requests that wait for their turn to compute. An eighth of the workers there are by default: the
+/// others go on serving those who are known.
+const WAITING_MAX: usize = 64;
+
+/// When to come back if too many wait.
+const WAITING_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Checks passwords.
+pub struct Passwords {
+    keys: Keys,
+    state: Mutex<State>,
+    /// Somebody is done computing.
+    done: Condvar,
+    computing_max: usize,
+}
+
+#[derive(Default)]
+struct State {
+    remembered: Remembered,
+    guessers: Guessers,
+    computing: usize,
+    waiting: usize,
+}
+
+impl Passwords {
+    /// # Errors
+    /// The system gives no random numbers.
+    pub fn new() -> Result<Self, Error> {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let computing_max = cores.min(COMPUTING_MAX);
+        Ok(Self { keys: Keys::random()?, state: Mutex::default(), done: Condvar::new(), computing_max })
+    }
+
+    /// Is this the password of one of these users?
+    ///
+    /// # Errors
+    /// [`Error::TooManyGuesses`] when it was not looked at: whoever is at `peer` was wrong too often, or too many
+    /// are being looked at.
+    pub fn check(&self, users: &Users, given: &Credentials, peer: IpAddr) -> Result<bool, Error> {
+        let known = users.get(&given.user);
+        let hash = known.unwrap_or_else(|| users.any(self.seed(&given.user)));
+        let key = self.keys.key(&[&given.user, &given.password, hash.as_str()]);
+        let guesser = Guesser::new(&self.keys, peer, &given.user);
+
+        let mut state = self.lock();
+        loop {
+            let now = Instant::now();
+            if state.remembered.holds(&key, now) {
+                return Ok(true);
+            }
+            if let Some(wait) = state.guessers.must_wait(&guesser, now) {
+                return Err(Error::TooManyGuesses { wait });
+            }
+            if state.computing < self.computing_max {
+                break;
+            }
+            if state.waiting >= WAITING_MAX {
+                return Err(Error::TooManyGuesses { wait: WAITING_PATIENCE });
+            }
+            // Afterwards all is asked again: another request may have brought the same password.
+            state.waiting += 1;
+            state = self.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
+        }
+        state.computing += 1;
+        drop(state);
+
+        let is_right = hash.matches(&given.password) && known.is_some();
+
+        let (mut state, now) = (self.lock(), Instant::now());
+        state.computing -= 1;
+        match is_right {
+            true => state.remembered.insert(key, now),
+            false => state.guessers.count(&guesser, now),
+        }
+        self.done.notify_all();
+        Ok(is_right)
+    }
+
+    /// A number for a name, the same as long as the process lives.
+    fn seed(&self, user: &str) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.keys.key(&[user]);
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::super::remembered::GUESSES_MAX;
+    use super::*;
+
+    const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn users(passwords: &[(&str, &str)], cost: u32) -> Users {
+        let line = |(user, password)| format!("{user}:{}\n", bcrypt::hash(password, cost).unwrap());
+        Users::parse(&passwords.iter().copied().map(line).collect::<String>()).unwrap()
+    }
+
+    fn check(passwords: &Passwords, users: &Users, user: &str, password: &str) -> Option<bool> {
+        let given = Credentials { user: user.to_owned(), password: password.to_owned() };
+        match passwords.check(users, &given, PEER) {
+            Ok(is_right) => Some(is_right),
+            Err(Error::TooManyGuesses { .. }) => None,
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn only_the_password_of_the_user_is_right() {
+        let (passwords, users) = (Passwords::new().unwrap(), users(&[("alice", "a"), ("bob", "b")], 4));
+        assert_eq!(check(&passwords, &users, "alice", "a"), Some(true));
+        assert_eq!(check(&passwords, &users, "bob", "b"), Some(true));
+        for _ in 0..2 {
+            assert_eq!(check(&passwords, &users, "alice", "b"), Some(false));
+            assert_eq!(check(&passwords, &users, "carol", "a"), Some(false), "though it is that of another");
+            assert_eq!(check(&passwords, &users, "carol", "b"), Some(false));
+        }
+    }
+
+    #[test]
+    fn a_password_is_forgotten_with_its_hash() {
+        let passwords = Passwords::new().unwrap();
+        let (before, after) = (users(&[("alice", "a"), ("bob", "b")], 4), users(&[("alice", "new")], 4));
+        assert_eq!(check(&passwords, &before, "alice", "a"), Some(true));
+        assert_eq!(check(&passwords, &before, "bob", "b"), Some(true));
+        assert_eq!(check(&passwords, &after, "alice", "a"), Some(false));
+        assert_eq!(check(&passwords, &after, "alice", "new"), Some(true));
+        assert_eq!(check(&passwords, &after, "bob", "b"), Some(false));
+    }
+
+    #[test]
+    fn who_guesses_too_often_is_not_listened_to() {
+        let (passwords, users) = (Passwords::new().unwrap(), users(&[("alice", "a"), ("bob", "b")], 4));
+        assert_eq!(check(&passwords, &users, "alice", "a"), Some(true));
+        for user in ["alice", "bob", "carol"] {
+            for _ in 0..GUESSES_MAX {
+                assert_eq!(check(&passwords, &users, user, "x"), Some(false), "{user}");
+            }
+            assert_eq!(check(&passwords, &users, user, "x"), None, "{user}");
+        }
+        assert_eq!(check(&passwords, &users, "alice", "a"), Some(true), "a remembered password still counts");
+        assert_eq!(check(&passwords, &users, "bob", "b"), None, "another one does not, right or wrong");
+    }
+
+    #[test]
+    fn many_requests_with_one_password_compute_it_once_or_twice() {
+        let (passwords, users) = (Passwords::new().unwrap(), users(&[("alice", "a")], 8));
+        thread::scope(|scope| {
+            for _ in 0..WAITING_MAX {
+                scope.spawn(|| assert_eq!(check(&passwords, &users, "alice", "a"), Some(true)));
+            }
+        });
+        let state = passwords.lock();
+        assert_eq!((state.computing, state.waiting), (0, 0));
+    }
+}

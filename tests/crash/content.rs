@@ -1,0 +1,120 @@
+//! What is pushed in these tests, each thing under a name that tables and messages use.
+
+use std::io::{self, Read};
+use std::sync::LazyLock;
+
+use container_registry::digest::{Algorithm, Digest};
+use container_registry::manifest::Manifest;
+
+pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// A blob or a manifest.
+pub struct Thing {
+    pub name: &'static str,
+    pub bytes: Vec<u8>,
+    pub digest: Digest,
+}
+
+impl Thing {
+    fn new(name: &'static str, bytes: Vec<u8>) -> Self {
+        Self { name, digest: Digest::of(Algorithm::Sha256, &bytes), bytes }
+    }
+
+    /// What is in it, if it is a manifest.
+    pub fn manifest(&self) -> Manifest {
+        Manifest::parse_stored(&self.bytes).expect("a manifest")
+    }
+}
+
+static THINGS: LazyLock<Vec<Thing>> = LazyLock::new(|| {
+    let config = Thing::new("config", br#"{"os":"linux"}"#.to_vec());
+    let layer = Thing::new("layer", noise(1, 500));
+    let patch = Thing::new("patch", noise(2, 450));
+    let image = Thing::new("image", image_of(&config, &layer, None));
+    let next = Thing::new("next", image_of(&config, &patch, None));
+    let signature = Thing::new("signature", image_of(&config, &config, Some(&image)));
+    vec![config, layer, patch, image, next, signature]
+});
+
+/// All things.
+pub fn things() -> &'static [Thing] {
+    &THINGS
+}
+
+/// The thing of this name.
+pub fn thing(name: &str) -> &'static Thing {
+    THINGS.iter().find(|thing| thing.name == name).expect("a thing of this name")
+}
+
+/// The name of the thing with this digest.
+pub fn name_of(digest: &Digest) -> &'static str {
+    THINGS.iter().find(|thing| thing.digest == *digest).map_or("something else", |thing| thing.name)
+}
+
+fn image_of(config: &Thing, layer: &Thing, subject: Option<&Thing>) -> Vec<u8> {
+    let descriptor = |media_type: &str, thing: &Thing| {
+        format!(
+            r#"{{"mediaType":"application/vnd.oci.image.{media_type}","digest":"{}","size":{}}}"#,
+            thing.digest,
+            thing.bytes.len()
+        )
+    };
+    let subject = subject.map_or_else(String::new, |subject| {
+        format!(r#","subject":{}"#, descriptor("manifest.v1+json", subject))
+    });
+    let (config, layer) = (descriptor("config.v1+json", config), descriptor("layer.v1.tar", layer));
+    format!(
+        r#"{{"schemaVersion":2,"mediaType":"{OCI_MANIFEST}","config":{config},"layers":[{layer}]{subject}}}"#
+    )
+    .into_bytes()
+}
+
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut random = Random::new(seed);
+    std::iter::repeat_with(|| random.below(256) as u8).take(length).collect()
+}
+
+/// A body that comes in small pieces, so that it takes several writes.
+pub struct Pieces<'a>(pub &'a [u8]);
+
+const PIECE_BYTES: usize = 200;
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = PIECE_BYTES.min(self.0.len()).min(buffer.len());
+        let (piece, rest) = self.0.split_at(count);
+        buffer[..count].copy_from_slice(piece);
+        self.0 = rest;
+        Ok(count)
+    }
+}
+
+/// Numbers that look random and are the same for the same seed (xorshift64*).
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        let mut random = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        for _ in 0..4 {
+            random.next(); // so that seeds that are near have nothing in common
+        }
+        random
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
+    }
+
+    /// A number from 0, below `end`.
+    pub fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+
+    /// One of these.
+    pub fn one_of<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
+        &choices[self.below(choices.len())]
+    }
+}

@@ -1,0 +1,122 @@
+//! Crash safety, proven: what was acknowledged is there, whatever happens in between.
+//!
+//! - [`steps`]: a process stops at each of its steps on the disk, for every operation
+//! - [`power`]: what a loss of power leaves of an operation, or of two at once, at every point
+//! - [`kill`]: SIGKILL at random times, under load
+//! - [`faults`]: an error at each step; [`full`]: a disk that is full, or read-only, for real
+//!
+//! All of them use what the store tells an observer of its steps ([`container_registry::store::disk`]), and
+//! `registry verify` as the judge. Around them: [`content`] is what is pushed, [`acts`] and [`operations`] what is
+//! done, [`shown`] what the API would say, [`child`] the process that is stopped, [`did`] its steps written down,
+//! [`model`] a disk that loses power.
+//!
+//! `cargo test` runs a short version, `make crash` all of it. `ROUNDS` is how often SIGKILL comes, and how many
+//! outcomes of a loss of power are looked at where there are too many for all; `SEED` replays a run. An argument
+//! selects parts by their names.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // this is a test
+
+mod acts;
+mod child;
+mod content;
+mod did;
+mod faults;
+mod full;
+mod kill;
+mod model;
+mod operations;
+mod power;
+mod pusher;
+mod shown;
+mod steps;
+mod table;
+
+/// What the other tests from outside use.
+#[path = "../it"]
+mod it {
+    #[allow(dead_code, unused_imports)] // this is a part of it
+    pub mod harness;
+}
+
+use std::env;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Instant, SystemTime};
+
+/// How much of it.
+#[derive(Clone, Copy)]
+pub struct Plan {
+    /// How often SIGKILL comes, and how many outcomes of each loss of power are looked at.
+    pub rounds: usize,
+    /// What chance follows from.
+    pub seed: u64,
+}
+
+/// The short version's number of rounds.
+const ROUNDS_SHORT: usize = 10;
+
+/// A part: its name, and what it does. It returns its counts, or panics.
+type Part = (&'static str, fn(Plan) -> String);
+
+const PARTS: &[Part] = &[
+    ("steps", steps::run),
+    ("power", power::run),
+    ("kill", kill::run),
+    ("faults", faults::run),
+    ("full", full::run),
+];
+
+fn main() -> ExitCode {
+    if let Some(code) = child::main().or_else(full::main) {
+        return code;
+    }
+    let number = |name| env::var(name).ok().map(|text| text.parse().expect(name));
+    let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_micros());
+    let plan = Plan {
+        rounds: number("ROUNDS").map_or(ROUNDS_SHORT, |rounds: u64| rounds as usize),
+        seed: number("SEED").unwrap_or(clock as u64 % 1_000_000),
+    };
+    let wanted: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str()));
+
+    println!("\ncrash tests, ROUNDS={} SEED={}", plan.rounds, plan.seed);
+    let (mut passed, mut failed) = (0, 0);
+    for (name, run) in PARTS.iter().filter(|(name, _)| is_wanted(name)) {
+        let start = Instant::now();
+        match catch_unwind(AssertUnwindSafe(|| run(plan))) {
+            Ok(counts) => {
+                passed += 1;
+                println!("{name}: {counts} ({:.1} s)", start.elapsed().as_secs_f64());
+            }
+            Err(_) => {
+                failed += 1;
+                println!("{name}: FAILED; to replay: ROUNDS={} SEED={}", plan.rounds, plan.seed);
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed\n");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Does the same to several things, on all cores; what came of each, in any order.
+fn on_all_cores<J: Sync, R: Send>(jobs: &[J], work: impl Fn(&J) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let work_on = || {
+        let jobs = std::iter::from_fn(|| jobs.get(next.fetch_add(1, Ordering::Relaxed)));
+        jobs.map(&work).collect::<Vec<R>>()
+    };
+    thread::scope(|scope| {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work_on)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().expect("see above")).collect()
+    })
+}
+
+/// A folder that goes when it is dropped; in memory where that is possible, because nothing here depends on the
+/// disk below, and there is much of it.
+fn temporary_folder() -> tempfile::TempDir {
+    let folder = tempfile::Builder::new().prefix("registry-crash-").tempdir_in("/dev/shm");
+    folder.or_else(|_| tempfile::tempdir()).expect("a temporary folder")
+}
