@@ -179,9 +179,13 @@ const CONFIG_VARIABLE: &str = "REGISTRY_CONFIG";
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfigError(String);
 
+/// What it repeats of a file or a flag may hold anything, but gives no orders to a terminal.
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        self.0.chars().try_for_each(|c| match c.is_control() {
+            true => write!(f, "{}", c.escape_debug()),
+            false => write!(f, "{c}"),
+        })
     }
 }
 
@@ -490,6 +494,7 @@ mod tests {
         let port = "is not a port: a number from 0 to 65535";
         check_file_refused(r#"{"server": {"port": "abc"}}"#, &format!("server.port: \"abc\" {port}"));
         check_file_refused(r#"{"server": {"port": 65536}}"#, &format!("server.port: 65536 {port}"));
+        check_file_refused("{\"server\": {\"port\": \"\u{9b}2J\"}}", &format!(r#"server.port: "\u{{9b}}2J" {port}"#));
         check_file_refused(r#"{"server": {"port": true}}"#, &format!("server.port: true {port}"));
         check_file_refused(r#"{"server": {"port": 80.5}}"#, &format!("server.port: 80.5 {port}"));
         let null = "server.port is null; leave it out to have the default";

@@ -31,7 +31,7 @@ use self::turn::{DRAIN_BYTES_MAX, Seat};
 use crate::error::Error;
 use crate::framing::{self, Message};
 use crate::log::{self, Level};
-use crate::system::door::Door;
+use crate::system::door::{Door, Place};
 use crate::system::socket::Socket;
 
 /// How much is read, at most, of a connection that is being closed, so that the client gets to see the answer:
@@ -44,8 +44,11 @@ const LINGER_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long a client may be silent meanwhile.
 const LINGER_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How much of an answer the kernel may hold that the client has no room for.
+const UNSENT_BYTES_MAX: u32 = 512 << 10;
+
 /// How long a connection may wait for a request undisturbed, when others need its place.
-const SEAT_KEPT: Duration = Duration::from_secs(1);
+const SEAT_KEPT: Duration = Duration::from_millis(250);
 
 /// The first byte of a TLS connection: record type 22, handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -108,8 +111,8 @@ impl Connections {
                 if socket.local().ok()?.port() != self.port {
                     return None;
                 }
-                Door::picked_up();
-                *gate = socket.peer().ok().map(|peer| Gate::new(self, socket, peer));
+                let place = Door::enter();
+                *gate = socket.peer().ok().map(|peer| Gate::new(self, socket, peer, place));
             }
             let count = gate.as_mut().map_or(0, |gate| gate.read(room));
             if count == 0 {
@@ -159,14 +162,16 @@ struct Gate {
     /// The head that the library is reading, and how much of it it has.
     head: Vec<u8>,
     taken: usize,
+    _place: Place,
 }
 
 impl Gate {
     /// The gate of a new connection.
-    fn new(connections: &Arc<Connections>, socket: Socket, peer: SocketAddr) -> Self {
+    fn new(connections: &Arc<Connections>, socket: Socket, peer: SocketAddr, place: Place) -> Self {
         // Where an option cannot be set the connection is gone, as reading will show.
         let _ = socket.set_nodelay();
         let _ = socket.set_write_timeout(connections.timeouts.write);
+        let _ = socket.set_unsent_limit(UNSENT_BYTES_MAX);
         Self {
             connections: Arc::clone(connections),
             socket,
@@ -176,6 +181,7 @@ impl Gate {
             turn: 0,
             head: Vec::new(),
             taken: 0,
+            _place: place,
         }
     }
 

@@ -67,6 +67,9 @@ pub enum Framing {
 /// # Errors
 /// The head is longer than the limits, or its lines do not end as lines must.
 pub fn head_length(bytes: &[u8], searched: usize) -> Result<Option<usize>, Error> {
+    if bytes.len() > REQUEST_LINE_BYTES_MAX && !bytes[..REQUEST_LINE_BYTES_MAX].contains(&b'\n') {
+        return Err(Error::UriTooLong { limit: TARGET_BYTES_MAX });
+    }
     let line_ends = (searched..bytes.len()).filter(|&index| bytes[index] == b'\n');
     for index in line_ends {
         let until = &bytes[..=index];
@@ -76,9 +79,6 @@ pub fn head_length(bytes: &[u8], searched: usize) -> Result<Option<usize>, Error
         if until.ends_with(b"\r\n\r\n") && until.len() <= HEAD_BYTES_MAX {
             return Ok(Some(until.len()));
         }
-    }
-    if bytes.len() > REQUEST_LINE_BYTES_MAX && !bytes[..REQUEST_LINE_BYTES_MAX].contains(&b'\n') {
-        return Err(Error::UriTooLong { limit: TARGET_BYTES_MAX });
     }
     if bytes.len() > HEAD_BYTES_MAX {
         return Err(Error::Framing(format!("the request's headers are longer than {HEAD_BYTES_MAX} bytes")));
@@ -164,7 +164,7 @@ fn parse_headers<'a>(
                 "a header line must be a name, a colon and a value, without spaces before the colon",
             );
         }
-        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        let value = trim(value.get(1..).unwrap_or_default());
         if !value.iter().all(|&byte| byte == b'\t' || byte >= b' ' && byte != 0x7f) {
             return refused("a header contains a control character");
         }
@@ -229,6 +229,14 @@ fn parse_length(value: &[u8]) -> Result<u64, Error> {
         Ok(length) if length <= BODY_BYTES_MAX => Ok(length),
         _ => Err(Error::Framing(format!("Content-Length {text} is more than {BODY_BYTES_MAX}"))),
     }
+}
+
+/// Without the spaces and tabs at both ends, which are not part of a header's value.
+fn trim(value: &[u8]) -> &[u8] {
+    let is_part = |byte: &u8| !matches!(byte, b' ' | b'\t');
+    let end = value.iter().rposition(is_part).map_or(0, |last| last + 1);
+    let start = value[..end].iter().position(is_part).unwrap_or(end);
+    &value[start..end]
 }
 
 /// A name as HTTP writes them: a method, a header (RFC 9110, 5.6.2).
@@ -344,7 +352,8 @@ mod tests {
         {
             check_refused(&format!("GET / HTTP/1.1\n{header}"), "a name, a colon");
         }
-        for header in ["A: b\0", "A: b\rContent-Length: 5", "A: \u{7f}", "A: \x1b[0m"] {
+        for header in ["A: b\0", "A: b\r", "A: \u{b}b", "A: b\rContent-Length: 5", "A: \u{7f}", "A: \x1b[0m"]
+        {
             check_refused(&format!("GET / HTTP/1.1\n{header}"), "control character");
         }
         check_refused(&format!("GET / HTTP/1.1{}", "\nA: b".repeat(HEADER_LINES_MAX + 1)), "header lines");

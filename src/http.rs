@@ -115,12 +115,11 @@ impl Request {
     /// The path, still percent-encoded. A target in absolute form (`http://host/v2/`) is as good (RFC 9112,
     /// 3.2.2).
     pub fn path(&self) -> &str {
-        let target = self.target();
-        let path = match target.split_once("://") {
+        let path = self.target().split(['?', '#']).next().unwrap_or_default();
+        match path.split_once("://") {
             Some(("http" | "https", rest)) => rest.find('/').map_or("/", |slash| &rest[slash..]),
-            _ => target,
-        };
-        path.split(['?', '#']).next().unwrap_or(path)
+            _ => path,
+        }
     }
 
     /// The query's parameters.

@@ -17,7 +17,7 @@ pub struct Part {
 impl Part {
     /// `bytes 0-9/100`, for `Content-Range`.
     pub fn content_range(self, size: u64) -> String {
-        format!("bytes {}-{}/{size}", self.start, self.start + self.length - 1)
+        format!("bytes {}-{}/{size}", self.start, self.start + (self.length - 1))
     }
 }
 
@@ -154,10 +154,13 @@ mod tests {
         assert_eq!(part("bytes 10-10/*"), Some((10, 1)));
         assert_eq!(part("bytes=5-9"), Some((5, 5)));
         assert_eq!(part("0-18446744073709551614"), Some((0, u64::MAX)));
+        assert_eq!(part("18446744073709551615-18446744073709551615"), Some((u64::MAX, 1)));
         for text in
             ["", "-", "5", "9-5", "a-b", "-5", "5-", "0-18446744073709551615", "0-99999999999999999999"]
         {
             assert_eq!(part(text), None, "{text:?}");
         }
+        let last = Part { start: u64::MAX, length: 1 };
+        assert_eq!(last.content_range(0), "bytes 18446744073709551615-18446744073709551615/0");
     }
 }

@@ -95,10 +95,10 @@ impl Store {
     fn prepare(&self) -> Result<(), Error> {
         disk::create_root(&self.root)?;
         for algorithm in Algorithm::ALL {
-            disk::create_folder(&self.blobs(algorithm))?;
+            self.create_folder(&self.blobs(algorithm))?;
         }
-        disk::create_folder(&self.root.join("repositories"))?;
-        disk::create_folder(&self.root.join("uploads"))?;
+        self.create_folder(&self.root.join("repositories"))?;
+        self.create_folder(&self.root.join("uploads"))?;
         self.share_names().map(drop)
     }
 
@@ -134,6 +134,11 @@ impl Store {
     pub fn repository_exists(&self, name: &RepositoryName) -> bool {
         let folder = self.repository(name);
         ["_manifests", "_blobs", "_tags"].iter().any(|kind| folder.join(kind).is_dir())
+    }
+
+    /// Makes a folder below the root, durably.
+    fn create_folder(&self, path: &Path) -> Result<(), Error> {
+        Ok(disk::create_folder(path, &self.root)?)
     }
 
     // ---- paths

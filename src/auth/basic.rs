@@ -55,7 +55,7 @@ pub fn bearer_challenge(public_url: &str) -> String {
 
 /// The token for a header that was let pass.
 pub fn token(header: Option<&str>) -> &str {
-    header.and_then(|header| header.trim().rsplit(' ').next()).unwrap_or(NOBODY)
+    header.and_then(|header| header.trim().split_once(' ')).map_or(NOBODY, |(_, token)| token.trim())
 }
 
 #[cfg(test)]
@@ -81,8 +81,10 @@ mod tests {
 
     #[test]
     fn a_token_is_what_was_sent() {
-        assert_eq!(token(Some("Basic  YWxpY2U6c2VjcmV0 ")), "YWxpY2U6c2VjcmV0");
-        assert_eq!(token(None), NOBODY);
+        for header in ["Basic YWxpY2U6c2VjcmV0", "Basic  YWxpY2U6c2VjcmV0 ", "Basic \tYWxpY2U6c2VjcmV0"] {
+            assert_eq!(token(Some(header)), "YWxpY2U6c2VjcmV0", "{header:?}");
+        }
+        assert_eq!((token(None), token(Some("x"))), (NOBODY, NOBODY));
         assert_eq!(
             bearer_challenge("https://example.org/registry"),
             r#"Bearer realm="https://example.org/registry/v2/_token",service="container-registry""#

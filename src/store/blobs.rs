@@ -91,7 +91,7 @@ impl Store {
     /// name last: either name may be missing after a crash, but not the first while the second is there.
     pub(super) fn admit(&self, source: &Path, digest: &Digest, held: &Path) -> Result<(), Error> {
         let blob = self.blob(digest);
-        create_folder_of(held)?;
+        self.create_folder(parent(held))?;
         loop {
             let named = {
                 let _names = self.share_names()?;
@@ -115,7 +115,7 @@ impl Store {
         if disk::metadata(&blob)?.is_none() {
             return Ok(false);
         }
-        create_folder_of(held)?;
+        self.create_folder(parent(held))?;
         loop {
             match self.link_named(&blob, held)? {
                 Linked::Done => break,
@@ -169,10 +169,6 @@ impl Store {
         }
         Ok(())
     }
-}
-
-pub(super) fn create_folder_of(path: &Path) -> Result<(), Error> {
-    Ok(disk::create_folder(parent(path))?)
 }
 
 fn missing(path: &Path) -> Error {

@@ -122,19 +122,19 @@ pub fn has_entries(path: &Path) -> Result<bool, PathError> {
     Ok(entries.is_some_and(|mut entries| entries.next().is_some()))
 }
 
-/// Makes a folder and those above it, durably.
+/// Makes a folder and those between it and `root`, durably. `root` is there, and for certain.
 ///
 /// A folder that is there may have been made a moment ago by somebody who has not synced it yet, and might then
 /// not outlive a loss of power. So each process syncs each folder's name once, whoever made it, and remembers
 /// ([`SETTLED`]) that it did.
-pub fn create_folder(path: &Path) -> Result<(), PathError> {
+pub fn create_folder(path: &Path, root: &Path) -> Result<(), PathError> {
+    let Some(parent) = path.parent().filter(|_| path != root) else { return Ok(()) };
     if let Some(folder) = metadata(path)?
         && settled().contains(&Folder::of(&folder))
     {
         return Ok(());
     }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    create_folder(parent)?;
+    create_folder(parent, root)?;
     match about_to(Step::CreateFolder(path)).and_then(|()| fs::create_dir(path)) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists || !path.is_dir() => {
             return Err(failed("create", path)(error));
@@ -155,7 +155,7 @@ pub fn create_root(path: &Path) -> Result<(), PathError> {
             .map_err(failed("create", path))?;
         sync_folder(parent)?;
     }
-    settle(path)
+    Ok(())
 }
 
 /// The folders whose names this process knows to be on disk.

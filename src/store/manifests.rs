@@ -86,7 +86,7 @@ impl Store {
     /// written then.
     pub fn put_manifest(&self, name: &RepositoryName, new: &NewManifest<'_>) -> Result<(), Error> {
         self.require(name, new)?; // so that a refusal leaves not even a folder behind
-        disk::create_folder(&self.repository(name))?;
+        self.create_folder(&self.repository(name))?;
         let repository = if new.condition == Condition::default() {
             self.share_repository(name)?
         } else {

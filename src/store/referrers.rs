@@ -20,7 +20,7 @@ impl Store {
         referrer: &Digest,
     ) -> Result<(), Error> {
         let folder = self.referrers_of(name, subject);
-        disk::create_folder(&folder)?;
+        self.create_folder(&folder)?;
         disk::point(&folder.join(entry(referrer)), &target_of("../../..", referrer))?;
         Ok(disk::sync_folder(&folder)?)
     }

@@ -66,7 +66,7 @@ impl Store {
 
     /// Points a tag at a manifest, durably. The repository's lock is the caller's.
     pub(super) fn write_tag(&self, name: &RepositoryName, tag: &Tag, digest: &Digest) -> Result<(), Error> {
-        disk::create_folder(&self.tags(name))?;
+        self.create_folder(&self.tags(name))?;
         disk::point(&self.tag(name, tag), &target_of("..", digest))
     }
 

@@ -20,7 +20,7 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, RawFd};
 use std::process;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -41,9 +41,16 @@ const PICK_UP_WAIT: Duration = Duration::from_secs(5);
 /// How long it is believed, after a thread was to be had, that one is to be had.
 const THREADS_BELIEVED: Duration = Duration::from_secs(1);
 
-/// No more descriptors than this are used, however many the system allows: each connection takes two of them
-/// and a thread, and a system runs out of threads sooner than of descriptors.
+/// No more descriptors than this are used, however many the system allows: each connection takes a thread, and
+/// a system runs out of threads sooner than of descriptors.
 const DESCRIPTORS_MAX: u64 = 16_384;
+
+/// How many descriptors a connection may need: two for the library, and three for the files that its request
+/// works with.
+const DESCRIPTORS_PER_CONNECTION: u64 = 5;
+
+/// How many are open or needed whether or not there are connections.
+const DESCRIPTORS_RESERVED: u64 = 16;
 
 /// The door of this process; there is one.
 static DOOR: OnceLock<Door> = OnceLock::new();
@@ -56,6 +63,8 @@ pub struct Door {
     closed: AtomicBool,
     /// A connection was held back, and none has been let in at once since.
     crowded: AtomicBool,
+    /// How many connections there are.
+    inside: AtomicUsize,
     /// Has the last connection found a thread?
     picked_up: Mutex<bool>,
     changed: Condvar,
@@ -78,6 +87,7 @@ impl Door {
             make_room: Box::new(make_room),
             closed: AtomicBool::new(false),
             crowded: AtomicBool::new(false),
+            inside: AtomicUsize::new(0),
             picked_up: Mutex::new(true),
             changed: Condvar::new(),
         };
@@ -94,16 +104,31 @@ impl Door {
         }
     }
 
-    /// Lets the next connection in: the last one has found a thread.
-    pub fn picked_up() {
-        if let Some(door) = DOOR.get() {
+    /// Lets the next connection in: the last one has found a thread. It is counted for as long as the returned
+    /// value lives.
+    pub fn enter() -> Place {
+        let door = DOOR.get();
+        if let Some(door) = door {
+            door.inside.fetch_add(1, Ordering::SeqCst);
             *door.picked_up.lock().unwrap_or_else(PoisonError::into_inner) = true;
             door.changed.notify_one();
         }
+        Place(door)
     }
 
     fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
+    }
+}
+
+/// A connection's place inside.
+pub struct Place(Option<&'static Door>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(door) = self.0 {
+            door.inside.fetch_sub(1, Ordering::SeqCst);
+        }
     }
 }
 
@@ -128,7 +153,7 @@ unsafe extern "C" fn accept4(
         let connection = accept();
         let error = io::Error::last_os_error();
         if connection >= 0 {
-            door.wait_for_room(connection);
+            door.wait_for_room();
         }
         match error.raw_os_error() {
             _ if door.is_closed() => {
@@ -141,7 +166,11 @@ unsafe extern "C" fn accept4(
                 return connection;
             }
             Some(libc::ECONNABORTED | libc::EINTR) => {}
-            _ => thread::sleep(ROOM_WAIT), // EMFILE, ENFILE, ENOBUFS, ENOMEM: it will pass
+            _ => {
+                // EMFILE, ENFILE, ENOBUFS, ENOMEM: it will pass.
+                (door.make_room)();
+                thread::sleep(ROOM_WAIT);
+            }
         }
     }
 }
@@ -153,40 +182,27 @@ impl Door {
         let _ = self.changed.wait_timeout_while(picked_up, PICK_UP_WAIT, |picked_up| !*picked_up);
     }
 
-    /// Holds `connection` back until there are descriptors and a thread for it.
-    fn wait_for_room(&self, connection: RawFd) {
-        let has_room = || has_descriptors(connection) && WATCH.with(|watch| watch.has_threads(connection));
-        if has_room() {
+    /// Holds a connection back until there are descriptors and a thread for it.
+    fn wait_for_room(&self) {
+        if self.has_room() {
             self.crowded.store(false, Ordering::SeqCst);
             return;
         }
         if !self.crowded.swap(true, Ordering::SeqCst) {
             log::event(Level::Warn, "no room for a further connection: it waits for another to end", &[]);
         }
-        while !self.is_closed() && !has_room() {
+        while !self.is_closed() && !self.has_room() {
             (self.make_room)();
             thread::sleep(ROOM_WAIT);
         }
     }
-}
 
-/// Are there descriptors left? The library needs one more for each connection, the store a few for each
-/// request. The lowest free number tells how many are open, about: it is the one that is given out next.
-#[cfg(target_os = "linux")]
-fn has_descriptors(connection: RawFd) -> bool {
-    let limit = descriptor_limit().min(DESCRIPTORS_MAX);
-    let high_water = RawFd::try_from(limit - (limit / 3).min(1024)).unwrap_or(RawFd::MAX);
-    if connection < high_water {
-        return true;
+    fn has_room(&self) -> bool {
+        let inside = self.inside.load(Ordering::SeqCst);
+        let descriptors = descriptor_limit().min(DESCRIPTORS_MAX).saturating_sub(DESCRIPTORS_RESERVED);
+        (inside == 0 || inside as u64 * DESCRIPTORS_PER_CONNECTION < descriptors)
+            && WATCH.with(|watch| watch.has_threads(inside))
     }
-    // SAFETY: the call takes numbers; a descriptor that it makes is ours, and closed at once.
-    let lowest_free = unsafe { libc::fcntl(connection, libc::F_DUPFD_CLOEXEC, 0) };
-    if lowest_free < 0 {
-        return false;
-    }
-    // SAFETY: as above.
-    unsafe { libc::close(lowest_free) };
-    lowest_free < high_water
 }
 
 thread_local! {
@@ -196,21 +212,21 @@ thread_local! {
 
 /// Watches over the accept thread.
 struct Watch {
-    /// Up to this descriptor connections had a thread, of late.
-    believed: Cell<Option<(RawFd, Instant)>>,
+    /// So many connections have had a thread each, of late.
+    believed: Cell<Option<(usize, Instant)>>,
 }
 
 impl Watch {
-    /// Is there a thread to be had? One cannot know without starting one. That is done when there are more
-    /// connections than lately (their descriptors tell), since only then the library starts one itself.
-    fn has_threads(&self, connection: RawFd) -> bool {
+    /// Is there a thread for one more connection than `inside`? One cannot know without starting one. That is
+    /// done when there are more connections than lately, since only then the library starts one itself.
+    fn has_threads(&self, inside: usize) -> bool {
         let believed = self.believed.get().filter(|(_, since)| since.elapsed() < THREADS_BELIEVED);
-        if believed.is_some_and(|(highest, _)| connection <= highest) {
+        if believed.is_some_and(|(most, _)| inside < most) {
             return true;
         }
         let since = believed.map_or_else(Instant::now, |(_, since)| since);
         let started = thread::Builder::new().spawn(|| ()).map(thread::JoinHandle::join).is_ok();
-        self.believed.set(started.then_some((connection, since)));
+        self.believed.set(started.then_some((inside + 1, since)));
         started
     }
 }

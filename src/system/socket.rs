@@ -110,6 +110,28 @@ impl Socket {
         self.stream().set_nodelay(true)
     }
 
+    /// How much the kernel takes of an answer before the client has room for it. Without a limit it takes some
+    /// megabytes for each connection, and many clients that read slowly or not at all fill the memory with them.
+    /// What is under way does not count, so it makes no connection slower. On Linux only.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn set_unsent_limit(self, bytes: u32) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        {
+            let (value, size) = ((&raw const bytes).cast(), size_of_val(&bytes) as libc::socklen_t);
+            // SAFETY: the option takes a number of this type, whose address and size are given.
+            let result =
+                unsafe { libc::setsockopt(self.0, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, value, size) };
+            if result != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = bytes;
+        Ok(())
+    }
+
     /// Ends one or both directions of the connection. When it has ended already, nothing is left to do.
     pub fn shutdown(self, how: Shutdown) {
         let _ = self.stream().shutdown(how);

@@ -1,14 +1,14 @@
 //! Crash safety, proven: what was acknowledged is there, whatever happens in between.
 //!
 //! - [`steps`]: a process stops at each of its steps on the disk, for every operation
-//! - [`power`]: what a loss of power leaves of an operation, or of two at once, at every point
-//! - [`kill`]: SIGKILL at random times, under load
 //! - [`faults`]: an error at each step; [`full`]: a disk that is full, or read-only, for real
+//! - [`power`]: what a loss of power leaves of an operation, or of two at once, at every point
+//! - [`kill`]: SIGKILL at random times, under load ([`pusher`])
 //!
 //! All of them use what the store tells an observer of its steps ([`container_registry::store::disk`]), and
 //! `registry verify` as the judge. Around them: [`content`] is what is pushed, [`acts`] and [`operations`] what is
-//! done, [`shown`] what the API would say, [`child`] the process that is stopped, [`did`] its steps written down,
-//! [`model`] a disk that loses power.
+//! done, [`shown`] what the API would say, [`table`] in which steps; [`child`] is the process that is stopped, [`did`] its
+//! steps written down, [`model`] a disk that loses power.
 //!
 //! `cargo test` runs a short version, `make crash` all of it. `ROUNDS` is how often SIGKILL comes, and how many
 //! outcomes of a loss of power are looked at where there are too many for all; `SEED` replays a run. An argument
@@ -62,10 +62,10 @@ type Part = (&'static str, fn(Plan) -> String);
 
 const PARTS: &[Part] = &[
     ("steps", steps::run),
-    ("power", power::run),
-    ("kill", kill::run),
     ("faults", faults::run),
     ("full", full::run),
+    ("power", power::run),
+    ("kill", kill::run),
 ];
 
 fn main() -> ExitCode {

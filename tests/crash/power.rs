@@ -37,7 +37,7 @@ use crate::operations::{LIFE, OPERATIONS, Operation, TOGETHER};
 use crate::shown::{Shown, assert_sound, sessions, shown};
 use crate::{Plan, on_all_cores, temporary_folder};
 
-/// From so many rounds on, nothing is left out of the long records; below that, chance picks a share.
+/// From so many rounds on, nothing is left out; below that, chance picks a share of the long records.
 const ROUNDS_ALL: usize = 50;
 
 pub fn run(plan: Plan) -> String {
@@ -237,11 +237,12 @@ fn choose(ways: &[(usize, bool)], rounds: usize, random: &mut Random) -> Vec<Vec
     }
     let oldest = vec![0; ways.len()];
     let newest: Vec<usize> = ways.iter().map(|(count, _)| count - 1).collect();
+    let extremes = if rounds < ROUNDS_ALL { vec![newest] } else { vec![newest, oldest] };
     for (at, (count, _)) in ways.iter().enumerate() {
-        for way in 0..*count {
-            let (mut old_but_one, mut new_but_one) = (oldest.clone(), newest.clone());
-            (old_but_one[at], new_but_one[at]) = (way, way);
-            chosen.extend([old_but_one, new_but_one]);
+        for (extreme, way) in extremes.iter().flat_map(|extreme| (0..*count).map(move |way| (extreme, way))) {
+            let mut but_one = extreme.clone();
+            but_one[at] = way;
+            chosen.push(but_one);
         }
     }
     chosen.extend((0..rounds).map(|_| any(random)));

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use crate::harness::{OCI_INDEX, OCI_MANIFEST, Registry, sha256};
 
@@ -99,6 +100,19 @@ fn a_tag_that_points_elsewhere_is_no_tag() {
     }
     assert_eq!(fs::read(secret.path()).unwrap(), image.manifest);
     registry.assert_tagged("b", "v1", &stranger.digest, &stranger.manifest);
+}
+
+/// All its folders are others than those that the server has seen.
+#[test]
+fn a_copy_may_take_the_place_of_the_root_under_a_running_server() {
+    let registry = Registry::start();
+    let image = registry.push_image("a", "v1", b"layer");
+    let script = "cp -a $0 $0.copy && mv $0 $0.old && mv $0.copy $0 && rm -r $0.old";
+    let root = registry.path("").components().as_path().to_owned(); // without a slash behind
+    assert!(Command::new("sh").args(["-c", script]).arg(&root).status().unwrap().success());
+    registry.assert_tagged("a", "v1", &image.digest, &image.manifest);
+    let image = registry.push_image("b/new", "v1", b"another layer");
+    registry.assert_tagged("b/new", "v1", &image.digest, &image.manifest);
 }
 
 #[test]

@@ -22,6 +22,8 @@
 //! The program:
 //! - [`command`]: what is typed, set and signalled, and how it ends
 //! - [`verify`]: what is wrong with the files is found and named
+//! - [`server`]: many clients at once, slow ones and silent ones, and that others are served meanwhile
+//! - [`wire`]: bytes that an honest client does not send, and what comes of them
 //! - [`log`]: what a line tells, and what it cannot be made to tell
 //! - [`tidy`]: the rules of the house, read off the source
 //! - [`readme`]: the README tells the truth
@@ -46,6 +48,8 @@ mod ranges;
 mod readme;
 mod referrers;
 mod resume;
+mod server;
 mod sessions;
 mod tidy;
 mod verify;
+mod wire;

@@ -50,10 +50,18 @@ close_with() {
   run curl -fsS -D "$WORK/headers" -X PUT "${chunk[@]}" "$1$(with_digest "$SESSION" "$2")"
 }
 
+# ask_session <url>: sets OFFSET to how many bytes of the session that server counts; 1 may
+# be none, since an empty session says 0-0, too.
+ask_session() {
+  run curl -fsS -D "$WORK/headers" "$1$SESSION"
+  OFFSET=$(header Range)
+  OFFSET=$((${OFFSET#0-} + 1))
+}
+
 # session_stands_at <url> <bytes>
 session_stands_at() {
-  run curl -fsS -D "$WORK/headers" "$1$SESSION"
-  [ "$(header Range)" = "0-$(($2 - 1))" ] || fail "$1 says Range: $(header Range) of a session with $2 bytes"
+  ask_session "$1"
+  [ "$OFFSET" = "$2" ] || fail "$1 says Range: $(header Range) of a session with $2 bytes"
 }
 
 # all_serve <repository> <digest> <file>: every server, and nginx, has these bytes.
@@ -87,41 +95,52 @@ a_session_goes_on_through_another() {
   ok "a session begun on A, PATCHed on B, closed on C without a byte more"
 }
 
-# slow_patch <url> <file>: in the background, as SENDER; returns when the session has
-# taken some of it and the request goes on. Sets DATA to the session's file.
-slow_patch() {
-  local deadline=$((SECONDS + 20))
-  DATA=$ROOT/uploads/$(basename "${SESSION%%\?*}")/data
-  curl -sS -o "$WORK/sender.body" -w '%{http_code}' -X PATCH --limit-rate 8M --data-binary @"$2" \
-    -H "Content-Type: application/octet-stream" "$1$SESSION" >"$WORK/sender.status" 2>"$WORK/sender.err" &
+# half_patch <url> <file>: begins, in the background as SENDER, a PATCH that goes on until
+# `other_half`. Returns when the session has some bytes.
+half_patch() {
+  local half=$(($(stat -c %s "$2") / 2)) deadline=$((SECONDS + 20))
+  rm -f "$WORK/pipe"
+  mkfifo "$WORK/pipe"
+  curl -sS -o "$WORK/sender.body" -w '%{http_code}' -X PATCH -T - -H "Content-Type: application/octet-stream" \
+    "$1$SESSION" <"$WORK/pipe" >"$WORK/sender.status" 2>"$WORK/sender.err" &
   SENDER=$!
-  until [ "$(stat -c %s "$DATA")" -gt 1000000 ]; do
-    [ "$SECONDS" -lt "$deadline" ] || fail "the session takes nothing of a slow PATCH to $1"
+  exec {PIPE}>"$WORK/pipe"
+  head -c "$half" "$2" >&"$PIPE"
+  tail -c +"$((half + 1))" "$2" >"$WORK/half"
+  ask_session "$1"
+  until [ "$OFFSET" -gt 1 ]; do
+    [ "$SECONDS" -lt "$deadline" ] || fail "the session takes nothing of a PATCH to $1 that goes on"
     sleep 0.02
+    ask_session "$1"
   done
-  kill -0 "$SENDER" 2>/dev/null || fail "the PATCH was to be slow, and is over"
+  kill -0 "$SENDER" 2>/dev/null || fail "the PATCH was to go on, and is over"
+}
+
+other_half() {
+  cat "$WORK/half" >&"$PIPE"
+  exec {PIPE}>&-
 }
 
 a_killed_server_is_not_missed() {
-  local blob=$WORK/blob bytes=24000000 digest offset status=0
+  local blob=$WORK/blob bytes=24000000 digest status=0
   head -c "$bytes" /dev/urandom >"$blob"
   digest=$(digest_of "$blob")
   begin "$NGINX" killed
-  slow_patch "$A" "$blob"
+  half_patch "$A" "$blob"
   kill_server_on "$PORT_A"
+  exec {PIPE}>&-
   wait "$SENDER" || status=$?
   [ "$status" != 0 ] || fail "a PATCH to a server that was killed meanwhile did well"
 
   # The client asks another server how far it came, and goes on there.
-  offset=$(stat -c %s "$DATA")
-  { [ "$offset" -gt 0 ] && [ "$offset" -lt "$bytes" ]; } || fail "the session has $offset of $bytes bytes"
-  session_stands_at "$B" "$offset"
-  tail -c +"$((offset + 1))" "$blob" >"$blob.rest"
-  patch "$B" "$offset" "$blob.rest"
+  ask_session "$B"
+  { [ "$OFFSET" -gt 1 ] && [ "$OFFSET" -lt "$bytes" ]; } || fail "the session has $OFFSET of $bytes bytes"
+  tail -c +"$((OFFSET + 1))" "$blob" >"$blob.rest"
+  patch "$B" "$OFFSET" "$blob.rest"
   close_with "$C" "$digest"
   run curl -fsS -o "$WORK/back" "$NGINX/v2/killed/blobs/$digest"
   run cmp "$blob" "$WORK/back"
-  ok "kill -9 of A amid a PATCH: the session went on through B, closed on C" "at byte $offset of $bytes"
+  ok "kill -9 of A amid a PATCH: the session went on through B, closed on C" "at byte $OFFSET of $bytes"
 
   for _ in $(seq 30); do
     run curl -fsS -D "$WORK/headers" -X POST "$NGINX/v2/killed/blobs/uploads/"
@@ -132,20 +151,21 @@ a_killed_server_is_not_missed() {
 }
 
 one_writer_at_a_time() {
-  local blob=$WORK/blob bytes=24000000 digest status
+  local blob=$WORK/blob digest status
   digest=$(digest_of "$blob") # of the step before
   head -c 1000 /dev/urandom >"$WORK/other"
   begin "$A" writers
-  slow_patch "$A" "$blob"
+  half_patch "$A" "$blob"
   status=$(curl -sS -o "$OUT" -w '%{http_code}' -X PATCH --data-binary @"$WORK/other" \
     -H "Content-Type: application/octet-stream" "$B$SESSION")
   [ "$status" = 409 ] || fail "a second PATCH at the same time, through B: $status, not 409"
   status=$(curl -sS -o "$OUT" -w '%{http_code}' -X PUT "$C$(with_digest "$SESSION" "$digest")")
   [ "$status" = 409 ] || fail "a PUT at the same time, through C: $status, not 409"
+  other_half
   wait "$SENDER" || fail "the first PATCH broke off: $(cat "$WORK/sender.err")"
   [ "$(cat "$WORK/sender.status")" = 202 ] || fail "the first PATCH: $(cat "$WORK/sender.status"), not 202"
-  session_stands_at "$B" "$bytes"
   close_with "$B" "$digest"
+  all_serve writers "$digest" "$blob"
   ok "while A writes to a session, B and C refuse to (409), and nothing of theirs is in the blob"
 }
 

@@ -1,0 +1,131 @@
+//! The head of a request, as it comes in pieces ([`container_registry::framing`]).
+//!
+//! Input: what a client sends. The byte 0xff stands for 4,000 more of the byte before it, which brings the limits
+//! into reach of short inputs.
+#![no_main]
+
+use container_registry::error::Error;
+use container_registry::framing::{
+    self, BODY_BYTES_MAX, Framing, HEAD_BYTES_MAX, HEADER_LINES_MAX, HIDDEN, Message, TURN_HEADER,
+};
+use httparse::{Request, Status};
+use libfuzzer_sys::fuzz_target;
+
+const TURN: u64 = 7;
+const LONG: usize = 4_000;
+
+fuzz_target!(|input: &[u8]| {
+    let bytes = stretched(input);
+    let whole = arrived(&bytes, bytes.len());
+    for piece in [1, 17, 4096] {
+        assert_eq!(arrived(&bytes, piece), whole, "in pieces of {piece}");
+    }
+    check_copy(&framing::beginning(&bytes, TURN));
+    if let Ok(Some(length)) = whole {
+        let head = &bytes[..length];
+        assert!(length <= HEAD_BYTES_MAX && head.ends_with(b"\r\n\r\n"));
+        assert!(!head[..length - 1].windows(4).any(|end| end == b"\r\n\r\n"), "it ends where it ends first");
+        check_head(head);
+    }
+});
+
+fn stretched(input: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for byte in input {
+        match (byte, bytes.last().copied()) {
+            (0xff, Some(last)) if bytes.len() < 2 * HEAD_BYTES_MAX => bytes.resize(bytes.len() + LONG, last),
+            _ => bytes.push(*byte),
+        }
+    }
+    bytes
+}
+
+/// What is made of bytes that arrive in pieces. It must not depend on how they are cut: whoever sends them does
+/// not decide that. Which refusal it is may.
+fn arrived(bytes: &[u8], piece: usize) -> Result<Option<usize>, ()> {
+    let mut searched = 0;
+    loop {
+        let end = bytes.len().min(searched + piece.max(1));
+        match framing::head_length(&bytes[..end], searched) {
+            Ok(None) if end == bytes.len() => return Ok(None),
+            Ok(None) => searched = end,
+            Ok(found) => return Ok(found),
+            Err(error) => return Err(check_refusal(&error)),
+        }
+    }
+}
+
+fn check_refusal(error: &Error) {
+    assert!(matches!(error.status(), 400 | 414), "{error}");
+}
+
+/// The copy is one that the HTTP library takes, and finds neither a body in nor an order.
+fn check_copy(copy: &[u8]) {
+    let copy = str::from_utf8(copy).unwrap();
+    assert!(copy.bytes().all(|b| b.is_ascii_graphic() || b" \t\r\n".contains(&b)), "{copy:?}");
+    let lines = copy.strip_suffix("\r\n\r\n").unwrap();
+    let mut lines = lines.split("\r\n");
+    let [method, target, "HTTP/1.1"] = lines.next().unwrap().split(' ').collect::<Vec<_>>()[..] else {
+        panic!("{copy:?}")
+    };
+    assert!(!method.is_empty() && !target.is_empty(), "{copy:?}");
+    assert_eq!(lines.next().unwrap(), format!("{TURN_HEADER}: {TURN}"));
+    for line in lines {
+        assert!(!line.is_empty() && !line.contains(['\r', '\n']), "{copy:?}");
+        let header: tiny_http::Header = line.parse().expect(line);
+        assert!(!header.field.equiv(TURN_HEADER), "{copy:?}");
+        for name in ["Content-Length", "Transfer-Encoding", "Connection", "Expect"] {
+            assert!(!header.field.as_str().as_str().eq_ignore_ascii_case(name), "{copy:?}");
+        }
+    }
+}
+
+/// Whatever we take, httparse takes, and finds the same in it.
+fn check_head(head: &[u8]) {
+    let (copy, message) = framing::inspect(head, TURN);
+    check_copy(&copy);
+    let message = match message {
+        Ok(message) => message,
+        Err(error) => return check_refusal(&error),
+    };
+    let mut room = [httparse::EMPTY_HEADER; HEADER_LINES_MAX];
+    let mut request = Request::new(&mut room);
+    assert_eq!(request.parse(head), Ok(Status::Complete(head.len())), "{}", head.escape_ascii());
+    assert_eq!(message, judged(&request), "{}", head.escape_ascii());
+
+    let mut lines = str::from_utf8(&copy).unwrap().trim_end_matches("\r\n").split("\r\n");
+    let expect = format!("{} {} HTTP/1.1", request.method.unwrap(), request.path.unwrap());
+    assert_eq!(lines.next(), Some(expect.as_str()));
+    for (header, line) in request.headers.iter().zip(lines.skip(1)) {
+        let value: String =
+            header.value.iter().map(|&b| if b.is_ascii() { char::from(b) } else { '?' }).collect();
+        assert_eq!(line.trim_start_matches(HIDDEN), format!("{}: {value}", header.name));
+    }
+}
+
+/// The message that a request is, by RFC 9112, from headers that somebody else has read.
+fn judged(request: &Request<'_, '_>) -> Message {
+    let values = |name: &str| -> Vec<String> {
+        let headers = request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
+        headers.map(|header| String::from_utf8_lossy(header.value).to_ascii_lowercase()).collect()
+    };
+    let (lengths, codings, old) =
+        (values("content-length"), values("transfer-encoding"), request.version == Some(0));
+    let framing = match (&lengths[..], &codings[..]) {
+        ([], []) => Framing::None,
+        ([length], []) if length.bytes().all(|b| b.is_ascii_digit()) => {
+            Framing::Length(length.parse().unwrap())
+        }
+        ([], [coding]) if coding == "chunked" && !old => Framing::Chunked,
+        other => panic!("should have been refused: {other:?}"),
+    };
+    assert!(!matches!(framing, Framing::Length(length) if length > BODY_BYTES_MAX));
+    let connection = values("connection").join(",");
+    let has = |option: &str| connection.split(',').any(|given| given.trim_matches([' ', '\t']) == option);
+    Message {
+        framing,
+        old,
+        expects_continue: !old && values("expect").iter().any(|value| value == "100-continue"),
+        last: has("close") || old && !has("keep-alive"),
+    }
+}
