@@ -494,7 +494,10 @@ mod tests {
         let port = "is not a port: a number from 0 to 65535";
         check_file_refused(r#"{"server": {"port": "abc"}}"#, &format!("server.port: \"abc\" {port}"));
         check_file_refused(r#"{"server": {"port": 65536}}"#, &format!("server.port: 65536 {port}"));
-        check_file_refused("{\"server\": {\"port\": \"\u{9b}2J\"}}", &format!(r#"server.port: "\u{{9b}}2J" {port}"#));
+        check_file_refused(
+            "{\"server\": {\"port\": \"\u{9b}2J\"}}",
+            &format!(r#"server.port: "\u{{9b}}2J" {port}"#),
+        );
         check_file_refused(r#"{"server": {"port": true}}"#, &format!("server.port: true {port}"));
         check_file_refused(r#"{"server": {"port": 80.5}}"#, &format!("server.port: 80.5 {port}"));
         let null = "server.port is null; leave it out to have the default";

@@ -5,7 +5,7 @@
 //! Begin with the disk, then follow a request from the outside in; each file opens with what it promises.
 //!
 //! 1. [`store`]: the tree of files, which is the design.
-//! 2. [`name`], [`reference`], [`digest`]: what a repository, a tag, a digest is. Each type has one constructor
+//! 2. [`name`], [`mod@reference`], [`digest`]: what a repository, a tag, a digest is. Each type has one constructor
 //!    that checks, so no text from a request ever becomes a path.
 //! 3. [`route`]: which URL means what. [`error`]: every way to fail, with its status and its code.
 //! 4. [`auth`] and its files: who may do what. [`auth::access`] is the table of what each endpoint needs.

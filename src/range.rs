@@ -38,12 +38,12 @@ pub fn parse(header: &str, size: u64) -> Result<Option<Vec<Part>>, Error> {
         }
     }
     // Parts that add up to more than the blob are an attack or a mistake; the blob itself answers both.
-    let sum = parts.iter().fold(0u64, |sum, part: &Part| sum.saturating_add(part.length));
+    let sum = parts.iter().try_fold(0u64, |sum, part: &Part| sum.checked_add(part.length));
     match count {
         0 => Ok(None),
         _ if parts.is_empty() => Err(Error::RangeNotSatisfiable { size }),
         1 => Ok(Some(parts)),
-        _ => Ok((sum <= size).then_some(parts)),
+        _ => Ok(sum.is_some_and(|sum| sum <= size).then_some(parts)),
     }
 }
 
@@ -145,6 +145,7 @@ mod tests {
         check(&format!("bytes={}", "0-0,".repeat(RANGES_MAX)), 1000, "0+1 ".repeat(RANGES_MAX).trim_end());
         check(&format!("bytes={}", "0-0,".repeat(RANGES_MAX + 1)), 1000, "whole");
         check("bytes=0-9,0-9", 10, "whole");
+        check("bytes=0-0,0-", u64::MAX, "whole");
     }
 
     #[test]

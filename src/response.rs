@@ -137,7 +137,7 @@ impl Response {
             Payload::Pieces(pieces) if !head_only => {
                 writer.write_all(&head)?;
                 for piece in pieces {
-                    *count += piece.write(writer)?;
+                    piece.write(writer, count)?;
                 }
             }
             _ => writer.write_all(&head)?,
@@ -164,9 +164,12 @@ impl Piece {
         }
     }
 
-    fn write(self, writer: &mut dyn Write) -> io::Result<u64> {
+    fn write(self, writer: &mut dyn Write, count: &mut u64) -> io::Result<()> {
         match self {
-            Self::Bytes(bytes) => writer.write_all(&bytes).map(|()| bytes.len() as u64),
+            Self::Bytes(bytes) => {
+                writer.write_all(&bytes)?;
+                *count += bytes.len() as u64;
+            }
             Self::File { file, start, length } => {
                 (&*file).seek(SeekFrom::Start(start))?;
                 let mut buffer =
@@ -174,16 +177,17 @@ impl Piece {
                 let mut left = length;
                 while left > 0 {
                     let room = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
-                    let count = (&*file).read(&mut buffer[..room])?;
-                    if count == 0 {
+                    let read = (&*file).read(&mut buffer[..room])?;
+                    if read == 0 {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
-                    writer.write_all(&buffer[..count])?;
-                    left -= count as u64;
+                    writer.write_all(&buffer[..read])?;
+                    left -= read as u64;
+                    *count += read as u64;
                 }
-                Ok(length)
             }
         }
+        Ok(())
     }
 }
 

@@ -82,6 +82,8 @@ impl Stream {
 
     /// Waits for more bytes. 0 is the end.
     pub(super) fn fill(&mut self) -> io::Result<usize> {
+        self.bytes.drain(..self.start);
+        self.start = 0;
         let end = self.bytes.len();
         self.bytes.reserve_exact(FILL_BYTES); // what a client makes us keep is what it sent, not twice that
         self.bytes.resize(end + FILL_BYTES, 0);

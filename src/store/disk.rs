@@ -126,7 +126,7 @@ pub fn has_entries(path: &Path) -> Result<bool, PathError> {
 ///
 /// A folder that is there may have been made a moment ago by somebody who has not synced it yet, and might then
 /// not outlive a loss of power. So each process syncs each folder's name once, whoever made it, and remembers
-/// ([`SETTLED`]) that it did.
+/// (`SETTLED`) that it did.
 pub fn create_folder(path: &Path, root: &Path) -> Result<(), PathError> {
     let Some(parent) = path.parent().filter(|_| path != root) else { return Ok(()) };
     if let Some(folder) = metadata(path)?

@@ -38,8 +38,8 @@ const ROOM_WAIT: Duration = Duration::from_millis(5);
 /// standstill takes longer, and then waiting is no use.
 const PICK_UP_WAIT: Duration = Duration::from_secs(5);
 
-/// How long it is believed, after a thread was to be had, that one is to be had.
-const THREADS_BELIEVED: Duration = Duration::from_secs(1);
+/// How long a thread of the library's certainly stays when its connection has ended; it is 5 s in truth.
+const THREADS_STAY: Duration = Duration::from_secs(4);
 
 /// No more descriptors than this are used, however many the system allows: each connection takes a thread, and
 /// a system runs out of threads sooner than of descriptors.
@@ -195,6 +195,7 @@ impl Door {
             (self.make_room)();
             thread::sleep(ROOM_WAIT);
         }
+        thread::sleep(ROOM_WAIT); // until the library has let go of what the one who left had
     }
 
     fn has_room(&self) -> bool {
@@ -207,26 +208,26 @@ impl Door {
 
 thread_local! {
     /// Lives in the library's accept thread, and ends with it.
-    static WATCH: Watch = const { Watch { believed: Cell::new(None) } };
+    static WATCH: Watch = const { Watch { threads: Cell::new(None) } };
 }
 
 /// Watches over the accept thread.
 struct Watch {
-    /// So many connections have had a thread each, of late.
-    believed: Cell<Option<(usize, Instant)>>,
+    /// So many threads for connections there were, and when.
+    threads: Cell<Option<(usize, Instant)>>,
 }
 
 impl Watch {
-    /// Is there a thread for one more connection than `inside`? One cannot know without starting one. That is
-    /// done when there are more connections than lately, since only then the library starts one itself.
+    /// Is there a thread for one more connection than `inside`? Either one that has served another, or a new one:
+    /// whether that can be had nobody knows who has not tried.
     fn has_threads(&self, inside: usize) -> bool {
-        let believed = self.believed.get().filter(|(_, since)| since.elapsed() < THREADS_BELIEVED);
-        if believed.is_some_and(|(most, _)| inside < most) {
+        let now = Instant::now();
+        let lately = self.threads.get().filter(|(_, when)| now.duration_since(*when) < THREADS_STAY);
+        if lately.is_some_and(|(threads, _)| inside < threads) {
             return true;
         }
-        let since = believed.map_or_else(Instant::now, |(_, since)| since);
         let started = thread::Builder::new().spawn(|| ()).map(thread::JoinHandle::join).is_ok();
-        self.believed.set(started.then_some((inside + 1, since)));
+        self.threads.set(Some((inside + usize::from(started), now)));
         started
     }
 }

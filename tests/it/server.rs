@@ -115,6 +115,14 @@ fn two_hundred_readers_that_take_nothing_delay_nobody_and_are_given_up() {
         registry.assert_served_at_once();
     }
     eventually("they are given up", || registry.usage().descriptors <= before.descriptors);
+    // The kernel has kept little of the answers, and the log says how much was taken.
+    let lines = || registry.log().lines().filter(|line| line.contains("GET /v2/a/blobs/")).count();
+    eventually("all are in the log", || lines() == 200);
+    for line in registry.log().lines().filter(|line| line.contains("GET /v2/a/blobs/")) {
+        let (_, rest) = line.split_once(" out=").unwrap();
+        let sent: usize = rest.split(' ').next().unwrap().parse().unwrap();
+        assert!(sent < 3 << 20, "{line}");
+    }
     // None of them can take what it has for the whole.
     for client in clients.iter_mut().step_by(20) {
         assert!(client.read_answer("GET").is_none());

@@ -27,6 +27,7 @@ WORK=$(mktemp -d -p /var/tmp scale.XXXXXX)
 export DOCKER_CONFIG=$WORK/docker-config
 mkdir "$DOCKER_CONFIG"
 echo '{}' >"$DOCKER_CONFIG/config.json"
+export REGISTRY_AUTH_FILE=$DOCKER_CONFIG/config.json
 export no_proxy=127.0.0.1,localhost
 export NO_PROXY=$no_proxy
 

@@ -17,6 +17,24 @@ pub fn peak_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
     (result, MEMORY.peak_usage().saturating_sub(before))
 }
 
+/// How long an input is made to see whether the time for it grows faster than its length, in bytes: at a
+/// nanosecond a step, what grows with the square of it takes a minute.
+const LARGE_BYTES: usize = 256 << 10;
+
+/// The pieces that `piece` makes, as many as an input of that length has of the length of this one; for most inputs
+/// `None`, since it takes as long as a thousand others. Whoever is too slow with it is ended by the time limit of
+/// run.sh.
+pub fn large(input: &[u8], mut piece: impl FnMut(usize) -> Vec<u8>) -> Option<Vec<u8>> {
+    let sum = input.iter().fold(0_u8, |sum, byte| sum.rotate_left(1) ^ byte);
+    (sum == 1).then(|| {
+        let mut large = Vec::new();
+        (0..)
+            .take_while(|count| *count < LARGE_BYTES / input.len().max(1))
+            .for_each(|count| large.extend(piece(count)));
+        large
+    })
+}
+
 /// A JSON value as serde_json reads it, with all members of an object, also those given twice.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]

@@ -17,7 +17,7 @@ const LONG: usize = 4_000;
 fuzz_target!(|input: &[u8]| {
     let bytes = stretched(input);
     let whole = arrived(&bytes, bytes.len());
-    for piece in [1, 17, 4096] {
+    for piece in [1, 17, 4096].into_iter().filter(|piece| bytes.len() < piece * LONG) {
         assert_eq!(arrived(&bytes, piece), whole, "in pieces of {piece}");
     }
     check_copy(&framing::beginning(&bytes, TURN));

@@ -8,9 +8,16 @@ use std::collections::HashSet;
 
 use bcrypt::{HashParts, Version};
 use container_registry::auth::htpasswd::{COST_MAX, Hash, USER_BYTES_MAX, Users};
+use container_registry_fuzz::large;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|file: &str| {
+    // Each user with a number in front, so that none is there twice.
+    if let Some(large) = large(file.as_bytes(), |count| {
+        file.lines().map(|line| format!("{count}{line}\n")).collect::<String>().into_bytes()
+    }) {
+        drop(Users::parse(str::from_utf8(&large).unwrap()));
+    }
     let lines = file.lines().map(str::trim_end).filter(|line| !line.is_empty() && !line.starts_with('#'));
     match Users::parse(file) {
         Ok(users) => {

@@ -4,7 +4,7 @@
 #![no_main]
 
 use container_registry::json::{DEPTH_MAX, Json};
-use container_registry_fuzz::{Tree, peak_of};
+use container_registry_fuzz::{Tree, large, peak_of};
 use libfuzzer_sys::fuzz_target;
 
 /// How much memory the check may take: this for each byte of the document, and something for an error message.
@@ -34,6 +34,11 @@ fuzz_target!(|document: &[u8]| {
             assert_eq!((error.status(), error.code()), (400, "MANIFEST_INVALID"));
             assert!(!error.to_string().chars().any(char::is_control), "{error}");
         }
+    }
+    if let Some(list) = large(document, |_| [document, b","].concat()) {
+        let list = [b"[", list.as_slice(), b"0]"].concat();
+        let elements = Json::parse(&list).ok().and_then(Json::elements);
+        assert!(elements.is_none_or(|elements| elements.count() > 1));
     }
 });
 

@@ -3,10 +3,13 @@
 //! Input: the `Content-Type` (an empty line: none), a line end, and the document.
 #![no_main]
 
+use std::sync::LazyLock;
+
 use container_registry::descriptor::{Annotations, Descriptor};
 use container_registry::manifest::{Content, Held, Manifest, media_type_of};
 use container_registry_fuzz::{Tree, peak_of};
 use libfuzzer_sys::fuzz_target;
+use regex::Regex;
 
 /// How much memory the check may take: this for each byte of the document, and something for an error message.
 const MEMORY_PER_BYTE_MAX: usize = 16;
@@ -48,6 +51,7 @@ fn check_manifest(document: &[u8], manifest: &Manifest) {
         Err(error) => panic!("{error}"),
     };
     assert!(!tree.has_twins());
+    check_names(&tree, &MANIFEST);
     let has = |name: &str| tree.get(name).is_some();
     assert!(!(has("manifests") && (has("config") || has("layers"))), "it could be read as both");
     assert!(!has("fsLayers") && !has("history"), "it could be read as schema 1");
@@ -70,6 +74,27 @@ fn check_manifest(document: &[u8], manifest: &Manifest) {
     check_annotations(&manifest.annotations, tree.get("annotations"));
 }
 
+/// The members that have a meaning, in any letters. Both regex and Go's JSON decoder compare by Unicode's simple
+/// case folding.
+static MANIFEST: LazyLock<Regex> = LazyLock::new(|| {
+    any_of(
+        "schemaVersion mediaType artifactType config layers manifests subject annotations fsLayers history",
+    )
+});
+static DESCRIPTOR: LazyLock<Regex> =
+    LazyLock::new(|| any_of("mediaType digest size urls annotations data artifactType platform"));
+
+fn any_of(names: &str) -> Regex {
+    Regex::new(&format!(r"\A(?i:({}))\z", names.replace(' ', ")|("))).unwrap()
+}
+
+/// No member is one that Go would take for another.
+fn check_names(tree: &Tree, known: &Regex) {
+    for (name, _) in tree.members().iter().filter(|(name, _)| known.is_match(name)) {
+        assert!(known.as_str().contains(&format!("({name})")), "{name}");
+    }
+}
+
 fn check_list(list: &[Descriptor], tree: &Tree) {
     match tree {
         Tree::Null => assert!(list.is_empty()),
@@ -82,6 +107,7 @@ fn check_list(list: &[Descriptor], tree: &Tree) {
 }
 
 fn check_descriptor(descriptor: &Descriptor, tree: &Tree) {
+    check_names(tree, &DESCRIPTOR);
     assert_eq!(tree.get("mediaType"), Some(&Tree::String(descriptor.media_type.clone())));
     assert_eq!(tree.get("digest"), Some(&Tree::String(descriptor.digest.to_string())));
     assert_eq!(tree.get("size"), Some(&Tree::Number(descriptor.size.into())));

@@ -71,7 +71,7 @@ fn by_definition(header: &str, size: u64) -> Option<Option<Vec<Part>>> {
 static RANGE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\A([0-9]+-[0-9]*|-[0-9]+)\z").unwrap());
 
 static CONTENT_RANGE: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"(?s)\A\s*(?:bytes[ =]*)?([0-9]+)-([0-9]+)\s*(?:/.*)?\z").unwrap());
+    LazyLock::new(|| Regex::new(r"(?s)\A\s*(?:bytes[ =]*)?([0-9]+)-([0-9]+)(?:\s*|/.*)\z").unwrap());
 
 fn check_content_range(header: &str) {
     match (parse_content_range(header), CONTENT_RANGE.captures(header)) {
@@ -86,7 +86,7 @@ fn check_content_range(header: &str) {
             assert_eq!(error.status(), 400);
             let bounds = (found[1].parse::<u64>(), found[2].parse::<u64>());
             let fits = matches!(bounds, (Ok(first), Ok(last)) if first <= last && last - first < u64::MAX);
-            assert!(!fits || header.contains(" /"), "{header:?}");
+            assert!(!fits, "{header:?}");
         }
         (Ok(part), None) => panic!("{part:?}"),
     }

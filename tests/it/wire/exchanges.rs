@@ -53,6 +53,27 @@ fn ten_thousand_requests_sent_ahead_are_all_answered_and_delay_nobody() {
 }
 
 #[test]
+fn a_long_conversation_sent_ahead_does_not_grow_in_memory() {
+    let registry = start();
+    let mut client = Connection::open(registry.address);
+    let mut writer = client.stream.get_ref().try_clone().unwrap();
+    let message = format!("GET /v2/ HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(30_001)).repeat(100);
+    let sender = std::thread::spawn(move || {
+        use std::io::Write;
+        for _ in 0..10 {
+            writer.write_all(message.as_bytes()).unwrap(); // 30 MB in all
+        }
+    });
+    let before = registry.usage().resident;
+    for n in 0..1000 {
+        client.read_answer("GET").expect("an answer").assert(200, &[]);
+        let now = if n % 50 == 0 { registry.usage().resident } else { before };
+        assert!(now < before + 10, "{before} MiB before, {now} after {n} requests");
+    }
+    sender.join().unwrap();
+}
+
+#[test]
 fn head_is_get_without_the_body() {
     let registry = start();
     let blob = registry.push_blob("victim", &bytes(1, 100_000));

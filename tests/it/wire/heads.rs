@@ -202,3 +202,77 @@ fn nothing_in_a_request_becomes_a_header_of_the_answer() {
     // Nor a line of the log.
     assert!(!registry.log().lines().any(|line| line.trim_start().starts_with("X-Evil")));
 }
+
+/// The next of a sequence of numbers that look random and are the same in every run.
+fn next(state: &mut u64) -> usize {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    usize::try_from(*state >> 33).unwrap()
+}
+
+/// A request, parts of which are replaced by others that mean something in a head.
+fn random_head(state: &mut u64) -> Vec<u8> {
+    const PARTS: [&str; 24] = [
+        "\r\n",
+        "\r",
+        "\n",
+        " ",
+        "\t",
+        ":",
+        ": ",
+        "@",
+        "@turn: 1\r\n",
+        "\0",
+        "\u{7f}",
+        "\u{e4}",
+        "GET ",
+        "/v2/",
+        "HTTP/1.1",
+        "HTTP/1.0",
+        "HTTP/2.0",
+        "Content-Length: 3\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Expect: 100-continue\r\n",
+        "Expect: x\r\n",
+        "Connection: close\r\n",
+        "\r\n\r\n",
+        "3\r\nabc\r\n0\r\n\r\n",
+    ];
+    let mut head = b"GET /v2/victim/tags/list HTTP/1.1\r\nHost: a\r\nX-Y: z\r\n\r\n".to_vec();
+    for _ in 0..next(state) % 4 {
+        let (at, part) = (next(state) % head.len(), PARTS[next(state) % PARTS.len()].as_bytes());
+        let end = (at + next(state) % 4).min(head.len());
+        head.splice(at..end, part.iter().copied());
+    }
+    head
+}
+
+#[test]
+fn whatever_a_head_is_made_of_an_answer_or_an_end_comes_at_once() {
+    let registry = start();
+    let before = registry.usage();
+    let mut state = 0x5eed;
+    for _ in 0..3000 {
+        let head = random_head(&mut state);
+        // Behind it a request that ends the connection, so that nothing is waited for.
+        let last = b"GET /v2/ HTTP/1.1\r\nConnection: close\r\n\r\n\r\n\r\n";
+        for answer in exchange(&registry, &[head.as_slice(), last].concat()) {
+            let shown = head.escape_ascii();
+            assert!(matches!(answer.status, 100 | 200 | 400 | 404 | 405), "{shown}: {answer:?}");
+        }
+    }
+    crate::harness::eventually("nothing is left of them", || {
+        registry.usage().descriptors <= before.descriptors
+    });
+    assert!(!registry.log().contains("panic"));
+    registry.assert_tagged("victim", "v1", &tag_digest(&registry), &tag_bytes(&registry));
+}
+
+fn tag_bytes(registry: &crate::harness::Registry) -> Vec<u8> {
+    std::fs::read(registry.path("repositories/victim/_tags/v1")).unwrap()
+}
+
+fn tag_digest(registry: &crate::harness::Registry) -> String {
+    crate::harness::sha256(&tag_bytes(registry))
+}
