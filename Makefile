@@ -5,7 +5,7 @@
 BINARY = $(or $(CARGO_TARGET_DIR),target)/release/registry
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check e2e conformance scale crash bench clean
+.PHONY: help build run test check e2e conformance scale crash fuzz bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,10 @@ scale: build ## three registries over one directory behind nginx, and the offici
 crash: export ROUNDS ?= 200
 crash: ## crash safety: every step, loss of power, SIGKILL, full disk   (ROUNDS=200; SEED=… replays; root)
 	cargo test --locked --release --test crash
+
+fuzz: SECONDS ?= 60
+fuzz: ## feed the parsers what a fuzzer makes up   (SECONDS=60 for each target; TARGETS="head json"; a C++ compiler)
+	tests/fuzz/run.sh $(SECONDS) $(TARGETS)
 
 # A thousand connections need descriptors.
 bench: ## beside docker-registry and nginx: a table, and whether each bar is reached   (ROWS=push,pull PAIRS=9)

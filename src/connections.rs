@@ -1,7 +1,7 @@
 //! The open connections: between the socket and the HTTP library.
 //!
 //! The library gives each connection a thread, which reads heads and queues requests. It reads them through a
-//! [`Gate`] (by way of [`crate::system::socket`]), and a gate lets through one whole, checked head at a time:
+//! `Gate` (by way of [`crate::system::socket`]), and a gate lets through one whole, checked head at a time:
 //!
 //! ```text
 //! socket ─► Gate: a head, complete, within its limits, judged ─► library: parse, queue ─► worker

@@ -21,18 +21,12 @@ pub fn peak_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
 /// nanosecond a step, what grows with the square of it takes a minute.
 const LARGE_BYTES: usize = 256 << 10;
 
-/// The pieces that `piece` makes, as many as an input of that length has of the length of this one; for most inputs
-/// `None`, since it takes as long as a thousand others. Whoever is too slow with it is ended by the time limit of
-/// run.sh.
-pub fn large(input: &[u8], mut piece: impl FnMut(usize) -> Vec<u8>) -> Option<Vec<u8>> {
+/// A large input, of as many pieces as are made from this small one. Whoever is too slow with it is ended by the
+/// time limit of run.sh. It is made from one in 256, since it takes as long as a thousand others.
+pub fn large(input: &[u8], piece: impl FnMut(usize) -> Vec<u8>) -> Option<Vec<u8>> {
     let sum = input.iter().fold(0_u8, |sum, byte| sum.rotate_left(1) ^ byte);
-    (sum == 1).then(|| {
-        let mut large = Vec::new();
-        (0..)
-            .take_while(|count| *count < LARGE_BYTES / input.len().max(1))
-            .for_each(|count| large.extend(piece(count)));
-        large
-    })
+    let count = LARGE_BYTES / input.len().max(1);
+    (sum == 1).then(|| (0..count).flat_map(piece).collect())
 }
 
 /// A JSON value as serde_json reads it, with all members of an object, also those given twice.

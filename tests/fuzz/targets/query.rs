@@ -39,7 +39,7 @@ fuzz_target!(|input: &str| {
 
 fn check(query: &Query, pairs: &[(String, String)]) {
     for name in
-        ["n", "last", "tag", "digest"].into_iter().chain(pairs.iter().map(|(name, _)| name.as_str()).take(10))
+        ["n", "last", "tag", "digest"].into_iter().chain(pairs.iter().map(|(name, _)| name.as_str()).take(3))
     {
         let expect: Vec<&str> =
             pairs.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect();
