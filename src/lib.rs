@@ -14,8 +14,8 @@
 //! 6. [`store::disk`]: how a file becomes durable. [`store::blobs`], [`store::manifests`], [`store::tags`]: in
 //!    which order names appear.
 //! 7. [`manifest`]: what a document must be to be an image.
-//! 8. [`server`], [`http`], [`connections`], [`system`]: how a request gets here, and what the HTTP library
-//!    needs help with.
+//! 8. [`server`], [`http`], [`connections`], [`framing`], [`system`]: how a request gets here, and what the HTTP
+//!    library needs help with.
 //!
 //! # A push, in the words of the code
 //!
@@ -33,7 +33,7 @@
 //! ```text
 //! main → cli, config → serve → server → api → store → the vocabulary
 //!                                │      └→ auth
-//!                                └→ http → connections → system
+//!                                └→ http → connections → framing, system
 //! ```
 //!
 //! What holds it together is mostly what is *not* there, and a test (`tests/it/tidy.rs`) keeps it so:

@@ -130,18 +130,31 @@ impl Stream {
 
     fn read_chunks(&mut self, chunks: &mut Chunks, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            if self.buffered().is_empty() && chunks.data_ahead() > 0 {
-                let count = self.read_some(chunks.data_ahead(), buffer)?;
-                chunks.skip_data(count as u64);
-                return Ok(count);
-            }
             let (taken, put) = chunks.decode(self.buffered(), buffer)?;
             self.consume(taken);
             if put > 0 || chunks.is_done() {
                 return Ok(put);
             }
-            if self.fill()? == 0 {
+            // What we had is used up. The rest comes past our own buffer, if there is room.
+            if chunks.data_ahead() >= buffer.len() as u64 {
+                let count = self.read_some(chunks.data_ahead(), buffer)?;
+                chunks.skip_data(count as u64);
+                return Ok(count);
+            }
+            if buffer.len() < FILL_BYTES {
+                if self.fill()? == 0 {
+                    return Err(cut_off());
+                }
+                continue;
+            }
+            let count = self.socket.receive(buffer)?;
+            if count == 0 {
                 return Err(cut_off());
+            }
+            let (taken, put) = chunks.decode_in_place(&mut buffer[..count])?;
+            self.bytes.extend_from_slice(&buffer[taken..count]); // the beginning of the next request
+            if put > 0 || chunks.is_done() {
+                return Ok(put);
             }
         }
     }

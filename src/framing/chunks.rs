@@ -70,29 +70,53 @@ impl Chunks {
         }
     }
 
-    /// Moves data from `input` to `output`. Returns how much was taken of the one and put into the other;
-    /// stops at the end of either, and of the body.
+    /// Moves data from `input` to `output`. Returns how much was taken of the one and put into the other; stops
+    /// at the end of either, and of the body.
     ///
     /// # Errors
     /// The bytes are no chunked body.
     pub fn decode(&mut self, input: &[u8], output: &mut [u8]) -> io::Result<(usize, usize)> {
         let (mut taken, mut put) = (0, 0);
-        while taken < input.len() && !self.is_done() {
-            let ahead = usize::try_from(self.data_ahead()).unwrap_or(usize::MAX);
-            if ahead == 0 {
-                self.step(input[taken])?;
-                taken += 1;
-                continue;
-            }
-            let count = ahead.min(input.len() - taken).min(output.len() - put);
+        loop {
+            let (other, data) = self.advance(&input[taken..])?;
+            taken += other;
+            let count = data.min(output.len() - put);
             if count == 0 {
-                break; // the output is full
+                return Ok((taken, put));
             }
             output[put..put + count].copy_from_slice(&input[taken..taken + count]);
             self.skip_data(count as u64);
             (taken, put) = (taken + count, put + count);
         }
-        Ok((taken, put))
+    }
+
+    /// The same within one buffer: moves data to the front.
+    ///
+    /// # Errors
+    /// The bytes are no chunked body.
+    pub fn decode_in_place(&mut self, bytes: &mut [u8]) -> io::Result<(usize, usize)> {
+        let (mut taken, mut put) = (0, 0);
+        loop {
+            let (other, count) = self.advance(&bytes[taken..])?;
+            taken += other;
+            if count == 0 {
+                return Ok((taken, put));
+            }
+            bytes.copy_within(taken..taken + count, put);
+            self.skip_data(count as u64);
+            (taken, put) = (taken + count, put + count);
+        }
+    }
+
+    /// Passes over what is not data. Returns how much that was, and how much data lies behind it.
+    fn advance(&mut self, input: &[u8]) -> io::Result<(usize, usize)> {
+        let mut passed = 0;
+        while passed < input.len() && self.data_ahead() == 0 && !self.is_done() {
+            self.step(input[passed])?;
+            passed += 1;
+        }
+        let ahead = usize::try_from(self.data_ahead()).unwrap_or(usize::MAX);
+        Ok((passed, ahead.min(input.len() - passed)))
     }
 
     /// One byte that is not data.
@@ -133,7 +157,7 @@ impl Chunks {
             (State::SizeEnd(_) | State::TrailerEnd { .. }, _) => {
                 return malformed("a line does not end with CR LF");
             }
-            (State::Data(_) | State::Done, _) => self.state, // `decode` does not come here
+            (State::Data(_) | State::Done, _) => self.state, // `advance` does not come here
         };
         Ok(())
     }
@@ -173,6 +197,9 @@ mod tests {
             let decoded = decode(body, step, room).unwrap();
             assert_eq!(decoded, (expect.to_vec(), behind, true), "{}", body.escape_ascii());
         }
+        let mut bytes = body.to_vec();
+        let (taken, put) = Chunks::new().decode_in_place(&mut bytes).unwrap();
+        assert_eq!((&bytes[..put], &bytes[taken..]), (expect, &body[body.len() - behind..]));
     }
 
     #[track_caller]

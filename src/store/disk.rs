@@ -222,8 +222,9 @@ pub fn open_to_write(path: &Path) -> Result<Option<File>, PathError> {
 }
 
 /// Opens a file to lock it; makes it if it is not there. Nothing will be in it, so nothing of it can be lost.
+/// For reading too: on NFS a shared lock is a lock for reading, and refused otherwise (flock(2), "NFS details").
 pub fn open_or_create(path: &Path) -> Result<File, PathError> {
-    let how = || OpenOptions::new().write(true).create(true).truncate(false).open(path);
+    let how = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
     how().map_err(failed("open", path))
 }
 

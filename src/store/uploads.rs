@@ -197,18 +197,30 @@ impl Upload<'_> {
         self.catch_up()?;
         let actual = self.hasher.clone().finish();
         if actual != *expected {
-            disk::remove_folder(&self.folder)?;
+            self.end()?;
             return Err(Error::DigestMismatch { expected: expected.clone(), actual });
         }
         let path = self.folder.join("data");
         self.sync(disk::seal)?;
         self.store.admit(&path, expected, &self.store.held_blob(&self.name, expected))?;
-        Ok(disk::remove_folder(&self.folder)?)
+        self.end()
     }
 
     /// Ends the session and drops its bytes.
     pub fn cancel(self) -> Result<(), Error> {
-        Ok(disk::remove_folder(&self.folder)?)
+        self.end()
+    }
+
+    /// Ends the session. `data` is moved out while its lock is held, so that whoever has opened it and waits
+    /// finds it gone; and it is removed when it is closed, because NFS keeps an open file in its folder under
+    /// another name, and the folder with it.
+    fn end(self) -> Result<(), Error> {
+        let aside = self.store.upload(&UploadId::random()?);
+        disk::if_exists(disk::rename(&self.folder.join("data"), &aside))?; // a blob with too many links took it
+        disk::remove_folder(&self.folder)?;
+        drop(self.data);
+        disk::remove(&aside)?;
+        Ok(())
     }
 
     /// The session's id.

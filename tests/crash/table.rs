@@ -31,6 +31,8 @@ pub const TABLE: &[(&str, &str)] = &[
         sync folder    blobs/sha256
         link           repositories/a/_blobs/sha256/layer
         sync folder    repositories/a/_blobs/sha256
+        rename         uploads/<id>/data to uploads/<id>
+        remove         uploads/<id>
         remove folder  uploads/<id>",
     ),
     (
@@ -53,6 +55,8 @@ pub const TABLE: &[(&str, &str)] = &[
         sync folder    blobs/sha256
         link           repositories/a/_blobs/sha256/layer
         sync folder    repositories/a/_blobs/sha256
+        rename         uploads/<id>/data to uploads/<id>
+        remove         uploads/<id>
         remove folder  uploads/<id>",
     ),
     (
@@ -75,6 +79,8 @@ pub const TABLE: &[(&str, &str)] = &[
         sync folder    blobs/sha256
         link           repositories/a/_blobs/sha256/layer
         sync folder    repositories/a/_blobs/sha256
+        rename         uploads/<id>/data to uploads/<id>
+        remove         uploads/<id>
         remove folder  uploads/<id>",
     ),
     (
@@ -119,11 +125,15 @@ pub const TABLE: &[(&str, &str)] = &[
         sync folder    blobs/sha256
         link           repositories/a/_blobs/sha256/layer
         sync folder    repositories/a/_blobs/sha256
+        rename         uploads/<id>/data to uploads/<id>
+        remove         uploads/<id>
         remove folder  uploads/<id>",
     ),
     (
         "cancel an upload",
         "
+        rename         uploads/<id>/data to uploads/<id>
+        remove         uploads/<id>
         remove folder  uploads/<id>",
     ),
     (

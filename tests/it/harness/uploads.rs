@@ -32,8 +32,7 @@ impl Registry {
     }
 
     /// Sends the head of a request to a session, with a body of `length` bytes but only `part` of it, and waits
-    /// until that is on disk, behind what was there. (Bodies of up to 1 KiB are handed on only when they are
-    /// whole.)
+    /// until that is on disk, behind what was there.
     pub fn begin(&self, method: &str, target: &str, length: usize, part: &[u8]) -> Connection {
         let data = self.session_path(target).join("data");
         let before = fs::metadata(&data).expect("a session").len();
