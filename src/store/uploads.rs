@@ -216,7 +216,8 @@ impl Upload<'_> {
     /// another name, and the folder with it.
     fn end(self) -> Result<(), Error> {
         let aside = self.store.upload(&UploadId::random()?);
-        disk::if_exists(disk::rename(&self.folder.join("data"), &aside))?; // a blob with too many links took it
+        // A blob with too many links may have taken it, or a full disk has no room for one more name.
+        let _ = disk::rename(&self.folder.join("data"), &aside);
         disk::remove_folder(&self.folder)?;
         drop(self.data);
         disk::remove(&aside)?;

@@ -19,7 +19,7 @@ use container_registry::store::disk::{self, Step};
 use crate::acts::Act;
 use crate::operations::{AT_THE_LIMIT, OPERATIONS, Operation};
 use crate::shown::{assert_sound, sessions, shown};
-use crate::{Plan, temporary_folder};
+use crate::{Plan, ROUNDS_LONG, temporary_folder};
 
 /// An error of the system: its number on Linux, its name, the status it leads to.
 struct Cause {
@@ -64,11 +64,14 @@ fn fault() -> MutexGuard<'static, Option<Fault>> {
     FAULT.lock().expect("no panic in the observer")
 }
 
-pub fn run(_: Plan) -> String {
+pub fn run(plan: Plan) -> String {
+    // The first and the last, of either kind, will do for a short while.
+    let causes =
+        if plan.rounds < ROUNDS_LONG { vec![&CAUSES[0], &CAUSES[4]] } else { CAUSES.iter().collect() };
     disk::observe(Box::new(|step| fault().as_mut().map_or(Ok(()), |fault| fault.meet(step))));
     let mut faults = 0;
     for operation in OPERATIONS {
-        for cause in CAUSES {
+        for cause in &causes {
             let lasting = if cause.status == 507 { Extent::WhatNeedsRoom } else { Extent::Everything };
             for extent in [Extent::Once, lasting] {
                 faults += fail_at_each_step(operation, cause, extent);
@@ -76,7 +79,7 @@ pub fn run(_: Plan) -> String {
         }
     }
     AT_THE_LIMIT.iter().for_each(succeeds_at_the_limit);
-    format!("{} operations, {} causes, {faults} faults", OPERATIONS.len(), CAUSES.len())
+    format!("{} operations, {} causes, {faults} faults", OPERATIONS.len(), causes.len())
 }
 
 impl Fault {
@@ -100,7 +103,8 @@ impl Fault {
             Step::Link { name, .. } if is_held(name) => "link to hold",
             Step::Link { .. } => "fill",
             Step::Remove(_) | Step::RemoveFolder(_) => "remove",
-            Step::Truncate { .. } | Step::MakeReadOnly(_) | Step::SyncFile(_) => "other",
+            Step::SyncFile(_) => "sync file",
+            Step::Truncate { .. } | Step::MakeReadOnly(_) => "other",
             Step::SyncFolder(_) => "other",
             Step::Rename { .. } => "rename",
         };
@@ -150,6 +154,10 @@ fn fail_at_each_step(operation: &Operation, cause: &Cause, extent: Extent) -> us
         assert_sound(&store, &when);
         let found = shown(&store).expect("the state after");
         assert!(states.contains(&found), "{when}: shows\n{found:#?}\nwhich is none of\n{states:#?}");
+        if failed == ["sync file"] {
+            // What could not be written may be forgotten: nobody may go on with it as if it were there.
+            assert_eq!(sessions(&store, place.path(), "layer").expect("sessions").len(), 0, "{when}");
+        }
 
         act.retry(&store).unwrap_or_else(|error| panic!("{when}, then retried: {}", error.log_text()));
         let last = states.last().expect("a state");

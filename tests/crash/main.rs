@@ -57,6 +57,9 @@ pub struct Plan {
 /// The short version's number of rounds.
 const ROUNDS_SHORT: usize = 10;
 
+/// From so many rounds on, nothing is left out that can be counted.
+const ROUNDS_LONG: usize = 50;
+
 /// A part: its name, and what it does. It returns its counts, or panics.
 type Part = (&'static str, fn(Plan) -> String);
 

@@ -35,10 +35,7 @@ use crate::did::Did;
 use crate::model::{Disk, Left, Tree, build};
 use crate::operations::{LIFE, OPERATIONS, Operation, TOGETHER};
 use crate::shown::{Shown, assert_sound, sessions, shown};
-use crate::{Plan, on_all_cores, temporary_folder};
-
-/// From so many rounds on, nothing is left out; below that, chance picks a share of the long records.
-const ROUNDS_ALL: usize = 50;
+use crate::{Plan, ROUNDS_LONG, on_all_cores, temporary_folder};
 
 pub fn run(plan: Plan) -> String {
     let operations: Vec<&'static Operation> = OPERATIONS.iter().chain([&LIFE]).chain(TOGETHER).collect();
@@ -140,7 +137,7 @@ impl Record {
             count.prefixes += 1;
             for ways in choose(&disk.ways(), plan.rounds, &mut random) {
                 let tree = disk.left(&ways);
-                let skip = self.is_long() && random.below(ROUNDS_ALL) >= plan.rounds;
+                let skip = self.is_long() && random.below(ROUNDS_LONG) >= plan.rounds;
                 if !skip && seen.insert(fingerprint(&tree, acknowledged)) {
                     count.outcomes += 1;
                     self.check(&tree, acknowledged, &format!("{}, cut after {cut} steps", self.when));
@@ -215,7 +212,7 @@ fn choose(ways: &[(usize, bool)], rounds: usize, random: &mut Random) -> Vec<Vec
         let counts = ways.iter().filter(|(_, minor)| minor_too || !minor).map(|(count, _)| *count);
         counts.fold(1, usize::saturating_mul)
     };
-    let limit = (4 * rounds).max(64);
+    let limit = 2 * rounds;
     if product(true) <= limit {
         return (0..product(true))
             .map(|number| digits(number, ways.iter().map(|(count, _)| *count)))
@@ -237,7 +234,7 @@ fn choose(ways: &[(usize, bool)], rounds: usize, random: &mut Random) -> Vec<Vec
     }
     let oldest = vec![0; ways.len()];
     let newest: Vec<usize> = ways.iter().map(|(count, _)| count - 1).collect();
-    let extremes = if rounds < ROUNDS_ALL { vec![newest] } else { vec![newest, oldest] };
+    let extremes = if rounds < ROUNDS_LONG { vec![newest] } else { vec![newest, oldest] };
     for (at, (count, _)) in ways.iter().enumerate() {
         for (extreme, way) in extremes.iter().flat_map(|extreme| (0..*count).map(move |way| (extreme, way))) {
             let mut but_one = extreme.clone();

@@ -52,9 +52,8 @@ fn steps_of(operation: &Operation) -> Vec<String> {
     let outcome = place.order(operation, Task::Do, None);
     let mut steps: Vec<String> = outcome.steps.iter().map(ToString::to_string).collect();
     steps.retain(|step| !step.starts_with("acknowledged"));
-    steps
-        .chunk_by_mut(|one, other| one.starts_with("remove ") && other.starts_with("remove "))
-        .for_each(<[_]>::sort);
+    let removes = |step: &String| step.starts_with("remove  "); // not: remove folder
+    steps.chunk_by_mut(|one, other| removes(one) && removes(other)).for_each(<[_]>::sort);
     steps.dedup();
     steps
 }

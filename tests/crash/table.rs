@@ -32,8 +32,8 @@ pub const TABLE: &[(&str, &str)] = &[
         link           repositories/a/_blobs/sha256/layer
         sync folder    repositories/a/_blobs/sha256
         rename         uploads/<id>/data to uploads/<id>
-        remove         uploads/<id>
-        remove folder  uploads/<id>",
+        remove folder  uploads/<id>
+        remove         uploads/<id>",
     ),
     (
         "push a blob at once",
@@ -56,8 +56,8 @@ pub const TABLE: &[(&str, &str)] = &[
         link           repositories/a/_blobs/sha256/layer
         sync folder    repositories/a/_blobs/sha256
         rename         uploads/<id>/data to uploads/<id>
-        remove         uploads/<id>
-        remove folder  uploads/<id>",
+        remove folder  uploads/<id>
+        remove         uploads/<id>",
     ),
     (
         "push a blob that another repository has",
@@ -80,8 +80,8 @@ pub const TABLE: &[(&str, &str)] = &[
         link           repositories/a/_blobs/sha256/layer
         sync folder    repositories/a/_blobs/sha256
         rename         uploads/<id>/data to uploads/<id>
-        remove         uploads/<id>
-        remove folder  uploads/<id>",
+        remove folder  uploads/<id>
+        remove         uploads/<id>",
     ),
     (
         "mount a blob",
@@ -126,15 +126,15 @@ pub const TABLE: &[(&str, &str)] = &[
         link           repositories/a/_blobs/sha256/layer
         sync folder    repositories/a/_blobs/sha256
         rename         uploads/<id>/data to uploads/<id>
-        remove         uploads/<id>
-        remove folder  uploads/<id>",
+        remove folder  uploads/<id>
+        remove         uploads/<id>",
     ),
     (
         "cancel an upload",
         "
         rename         uploads/<id>/data to uploads/<id>
-        remove         uploads/<id>
-        remove folder  uploads/<id>",
+        remove folder  uploads/<id>
+        remove         uploads/<id>",
     ),
     (
         "push a manifest with tags",

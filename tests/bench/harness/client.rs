@@ -5,6 +5,7 @@
 
 use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
 use std::time::Duration;
 
 use super::content::{Blob, Image, OCI_MANIFEST};
@@ -33,6 +34,8 @@ pub enum How {
 
 /// A connection.
 pub struct Client {
+    /// Who is at the other end, for messages.
+    server: &'static str,
     stream: TcpStream,
     /// Allocated once; `buffer[taken..filled]` has come and is not used yet.
     buffer: Vec<u8>,
@@ -48,19 +51,20 @@ struct Head {
 }
 
 impl Client {
-    pub fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("connect");
+    pub fn open(server: &'static str, address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap_or_else(|error| panic!("{server}: {error}"));
         stream.set_nodelay(true).expect("TCP_NODELAY");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
         stream.set_write_timeout(Some(PATIENCE)).expect("a time limit");
-        Self { stream, buffer: vec![0; BUFFER_BYTES], taken: 0, filled: 0 }
+        Self { server, stream, buffer: vec![0; BUFFER_BYTES], taken: 0, filled: 0 }
     }
 
     // ---- any request
 
     /// Sends bytes as they are.
     pub fn send(&mut self, request: &[u8]) {
-        self.stream.write_all(request).expect("the server takes the request");
+        let sent = self.stream.write_all(request);
+        sent.unwrap_or_else(|error| panic!("{} does not take the request: {error}", self.server));
     }
 
     /// Receives an answer and passes over its body. Returns the body's length.
@@ -167,7 +171,8 @@ impl Client {
                 self.taken += end;
                 if head.status != status {
                     let body = self.body(head.length);
-                    panic!("{} instead of {status}: {}", head.status, String::from_utf8_lossy(&body));
+                    let (server, body) = (self.server, String::from_utf8_lossy(&body));
+                    panic!("{server}: {} instead of {status}: {body}", head.status);
                 }
                 return head;
             }
@@ -176,7 +181,7 @@ impl Client {
                 self.buffer.copy_within(self.taken..self.filled, 0);
                 (self.taken, self.filled) = (0, self.filled - self.taken);
             }
-            self.filled += receive_some(&mut self.stream, &mut self.buffer[self.filled..]);
+            self.filled += self.receive_some(self.filled..BUFFER_BYTES);
         }
     }
 
@@ -185,8 +190,7 @@ impl Client {
         self.taken += here;
         let mut left = length - here;
         while left > 0 {
-            let room = left.min(BUFFER_BYTES);
-            left -= receive_some(&mut self.stream, &mut self.buffer[..room]);
+            left -= self.receive_some(0..left.min(BUFFER_BYTES));
         }
     }
 
@@ -199,6 +203,15 @@ impl Client {
         body
     }
 
+    /// Receives what has come, or waits for it, into a part of the buffer.
+    fn receive_some(&mut self, room: Range<usize>) -> usize {
+        match self.stream.read(&mut self.buffer[room]) {
+            Ok(0) => panic!("{} has hung up", self.server),
+            Ok(count) => count,
+            Err(error) => panic!("{} does not answer: {error}", self.server),
+        }
+    }
+
     /// Sends two pieces as one, without putting them together first.
     fn send_two(&mut self, first: &[u8], second: &[u8]) {
         let mut pieces = [IoSlice::new(first), IoSlice::new(second)];
@@ -207,7 +220,7 @@ impl Client {
             match self.stream.write_vectored(left) {
                 Ok(count) => IoSlice::advance_slices(&mut left, count),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => panic!("the server takes no more: {error}"),
+                Err(error) => panic!("{} does not take the request: {error}", self.server),
             }
         }
     }
@@ -236,13 +249,6 @@ impl Head {
 fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a str> {
     let value = line.get(name.len()..).filter(|_| line[..name.len()].eq_ignore_ascii_case(name))?;
     std::str::from_utf8(value).ok().map(str::trim)
-}
-
-fn receive_some(stream: &mut TcpStream, room: &mut [u8]) -> usize {
-    match stream.read(room).expect("the server answers") {
-        0 => panic!("the server hung up"),
-        count => count,
-    }
 }
 
 /// The bytes of a GET. distribution gives a manifest only to those who say that they can read it.

@@ -3,7 +3,6 @@
 //! Each is set up for speed as far as its makers allow: no logs, connections that stay open. Nothing of the
 //! caller's environment reaches them.
 
-use std::fmt;
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt;
@@ -41,7 +40,7 @@ pub enum Kind {
 pub struct Server {
     kind: Kind,
     child: Child,
-    pub address: SocketAddr,
+    address: SocketAddr,
     folder: PathBuf,
 }
 
@@ -167,7 +166,7 @@ impl Server {
         while TcpStream::connect(self.address).is_err() {
             if Instant::now() > deadline || self.child.try_wait().is_ok_and(|ended| ended.is_some()) {
                 let log = fs::read_to_string(self.folder.with_extension("log")).unwrap_or_default();
-                panic!("{self} did not start:\n{log}");
+                panic!("{} did not start:\n{log}", self.kind.program());
             }
             thread::sleep(POLL);
         }
@@ -178,7 +177,7 @@ impl Server {
 
     /// A new connection.
     pub fn client(&self) -> Client {
-        Client::open(self.address)
+        Client::open(self.kind.program(), self.address)
     }
 
     /// The folder that holds what it serves.
@@ -244,11 +243,5 @@ impl Drop for Server {
             let _ = self.child.kill();
         }
         let _ = self.child.wait();
-    }
-}
-
-impl fmt::Display for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.kind.program())
     }
 }
