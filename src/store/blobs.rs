@@ -90,6 +90,14 @@ impl Store {
     /// Brings sealed bytes, at `source`, under `blobs/` and under `held`, the name in a repository. Bytes first,
     /// name last: either name may be missing after a crash, but not the first while the second is there.
     pub(super) fn admit(&self, source: &Path, digest: &Digest, held: &Path) -> Result<(), Error> {
+        let admitted = self.name_twice(source, digest, held);
+        if admitted.is_err() {
+            let _ = self.withdraw(source, digest);
+        }
+        admitted
+    }
+
+    fn name_twice(&self, source: &Path, digest: &Digest, held: &Path) -> Result<(), Error> {
         let blob = self.blob(digest);
         self.create_folder(parent(held))?;
         loop {
@@ -160,8 +168,20 @@ impl Store {
         self.release(digest)
     }
 
+    /// Takes the name under `blobs/` back from bytes that have no other but `source`.
+    fn withdraw(&self, source: &Path, digest: &Digest) -> Result<(), Error> {
+        let blob = self.blob(digest);
+        let _names = self.own_names()?;
+        if disk::same(source, &blob)? == Some(true)
+            && disk::metadata(&blob)?.is_some_and(|metadata| metadata.nlink() == 2)
+        {
+            disk::remove(&blob)?;
+        }
+        Ok(())
+    }
+
     /// Removes bytes that no repository holds any more.
-    pub(super) fn release(&self, digest: &Digest) -> Result<(), Error> {
+    fn release(&self, digest: &Digest) -> Result<(), Error> {
         let blob = self.blob(digest);
         let _names = self.own_names()?;
         if disk::metadata(&blob)?.is_some_and(|metadata| metadata.nlink() == 1) {

@@ -166,9 +166,6 @@ impl Store {
             .map_err(Error::from)
             .and_then(|()| self.admit(&arriving, new.digest, &held));
         disk::remove(&arriving)?;
-        if written.is_err() {
-            let _ = self.release(new.digest);
-        }
         written
     }
 

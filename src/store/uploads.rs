@@ -88,7 +88,6 @@ impl Store {
         });
         if pushed.is_err() {
             let _ = disk::remove_folder(&self.upload(&id));
-            let _ = self.release(digest);
         }
         pushed
     }

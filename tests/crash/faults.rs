@@ -151,7 +151,7 @@ fn fail_at_each_step(operation: &Operation, cause: &Cause, extent: Extent) -> us
             Ok(()) => assert_eq!(failed, ["rename"], "{when}: is acknowledged"),
             Err(error) => assert_eq!(error.status(), cause.status, "{when}: {}", error.log_text()),
         }
-        assert_sound(&store, &when);
+        let report = assert_sound(&store, &when);
         let found = shown(&store).expect("the state after");
         assert!(states.contains(&found), "{when}: shows\n{found:#?}\nwhich is none of\n{states:#?}");
         if failed == ["sync file"] {
@@ -159,12 +159,17 @@ fn fail_at_each_step(operation: &Operation, cause: &Cause, extent: Extent) -> us
             assert_eq!(sessions(&store, place.path(), "layer").expect("sessions").len(), 0, "{when}");
         }
 
+        let can_tidy_up = extent != Extent::Everything && !failed.contains(&"remove");
+        assert!(!can_tidy_up || report.leftovers.is_empty(), "{when}, leaves\n{report}");
+        if steps_before.is_multiple_of(2) {
+            give_up_sessions(&store, place.path(), act); // else they are gone on with
+        }
         act.retry(&store).unwrap_or_else(|error| panic!("{when}, then retried: {}", error.log_text()));
         let last = states.last().expect("a state");
         assert_eq!(shown(&store).expect("the state at the end"), *last, "{when}, then retried");
         give_up_sessions(&store, place.path(), act);
         let report = assert_sound(&store, &when);
-        if extent != Extent::Everything && !failed.contains(&"remove") {
+        if can_tidy_up {
             let left = (report.leftovers.len(), report.sessions);
             assert_eq!(left, (0, 0), "{when}, then retried, leaves\n{report}");
         }

@@ -54,6 +54,9 @@ pub fn run(plan: Plan) -> String {
     )
 }
 
+/// Of so many outcomes none is left out in a short while.
+const FEW: usize = 8;
+
 /// What was looked at.
 struct Count {
     prefixes: usize,
@@ -135,9 +138,11 @@ impl Record {
         let (mut disk, mut acknowledged) = (self.disk.clone(), 0);
         for cut in 0..=self.steps.len() {
             count.prefixes += 1;
-            for ways in choose(&disk.ways(), plan.rounds, &mut random) {
+            let chosen = choose(&disk.ways(), plan.rounds, &mut random);
+            let are_many = self.is_long() && chosen.len() > FEW;
+            for ways in chosen {
                 let tree = disk.left(&ways);
-                let skip = self.is_long() && random.below(ROUNDS_LONG) >= plan.rounds;
+                let skip = are_many && random.below(ROUNDS_LONG) >= plan.rounds;
                 if !skip && seen.insert(fingerprint(&tree, acknowledged)) {
                     count.outcomes += 1;
                     self.check(&tree, acknowledged, &format!("{}, cut after {cut} steps", self.when));
