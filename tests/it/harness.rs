@@ -27,7 +27,10 @@ pub use process::Usage;
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-/// A running registry. Dropping it ends the process and removes its root.
+/// The most memory a registry may have in use when a test is over, whatever was done to it: MiB, debug build.
+pub const RESIDENT_MAX: usize = 64;
+
+/// A running registry. Dropping it asserts that it is well, ends the process and removes its root.
 pub struct Registry {
     child: Child,
     pub address: SocketAddr,
@@ -197,14 +200,35 @@ impl Registry {
         assert!(answer.body == bytes, "{tag} is served with other bytes");
     }
 
-    /// Says that the server is alive and well.
+    /// Says that the server is alive.
     pub fn assert_alive(&self) {
         assert_eq!(self.get("/v2/").status, 200);
+    }
+
+    fn has_usual_settings(&self) -> bool {
+        let other =
+            ["--htpasswd", "--read-only", "--config", "--manifest-bytes", "--workers-max", "--public-url"];
+        !self.flags.iter().any(|flag| other.contains(&flag.as_str()))
+    }
+
+    /// Asserts what every test ends with: the server is alive, small, and takes and serves an image byte for byte.
+    fn assert_well(&self) {
+        let name = format!("after/all/{}", self.pid());
+        let image = self.push_image(&name, "v1", b"still served");
+        self.assert_holds(&name, &image.layer, b"still served");
+        self.assert_tagged(&name, "v1", &image.digest, &image.manifest);
+        // Threads that have nothing to do any more stay for ten seconds at most.
+        eventually("memory comes back", || self.usage().resident < RESIDENT_MAX);
+        println!("resident at the end: {} MiB", self.usage().resident);
     }
 }
 
 impl Drop for Registry {
     fn drop(&mut self) {
+        let is_running = matches!(self.child.try_wait(), Ok(None));
+        if is_running && !std::thread::panicking() && self.has_usual_settings() {
+            self.assert_well();
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

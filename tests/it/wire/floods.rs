@@ -8,10 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::start;
-use crate::harness::{Connection, Registry, Usage, eventually};
-
-/// The most memory the registry may use in these tests, in MiB.
-const RESIDENT_MAX: usize = 64;
+use crate::harness::{Connection, RESIDENT_MAX, Registry, Usage, eventually};
 
 /// Asserts that what an attack took comes back. Idle threads stay for a while, the library's for 5 s and ours for
 /// 10: one test waits for that.
