@@ -92,8 +92,6 @@ settings! {
         write_timeout: Duration = duration("60s"), "--write-timeout TIME";
         /// How long a connection stays open between two requests. 0s: no limit.
         idle_timeout: Duration = duration("120s"), "--idle-timeout TIME";
-        /// The most requests served at a time, each by a thread of its own. More wait.
-        workers_max: usize = workers("512"), "--workers-max N";
         /// The URL at which clients reach this registry: scheme, host, perhaps a port
         /// and a path. Location headers begin with it; without it they are relative.
         public_url: Option<String> = public_url(""), "--public-url URL";
@@ -415,7 +413,7 @@ mod tests {
         assert_eq!(config.server.read_timeout, Duration::from_secs(60));
         assert_eq!(config.server.write_timeout, Duration::from_secs(60));
         assert_eq!(config.server.idle_timeout, Duration::from_secs(120));
-        assert_eq!((config.server.workers_max, config.server.public_url), (512, None));
+        assert_eq!(config.server.public_url, None);
         assert_eq!((config.logging.level, config.logging.format), (Level::Info, Format::Text));
         assert_eq!(config.limits.manifest_bytes, 8 * 1024 * 1024);
     }
@@ -479,7 +477,7 @@ mod tests {
 
     #[test]
     fn a_mistake_in_the_file_is_named() {
-        let server = "server has address, port, read_timeout, write_timeout, idle_timeout, workers_max, public_url, \
+        let server = "server has address, port, read_timeout, write_timeout, idle_timeout, public_url, \
              read_only, no_delete";
         let prot = format!("server.prot is not a setting (did you mean server.port?); {server}");
         check_file_refused(r#"{"server": {"prot": 1}}"#, &prot);

@@ -1,35 +1,39 @@
 //! The open connections: between the socket and the HTTP library.
 //!
 //! The library gives each connection a thread, which reads heads and queues requests. It reads them through a
-//! `Gate` (by way of [`crate::system::socket`]), and a gate lets through one whole, checked head at a time:
+//! `Gate` (by way of [`crate::system::socket`]), and a gate lets through one whole, checked head at a time. When
+//! the library comes back for more, it has queued the request, and the gate has it served, then and there:
 //!
 //! ```text
-//! socket ─► Gate: a head, complete, within its limits, judged ─► library: parse, queue ─► worker
-//!             ▲                                                                              │ reads the body,
-//!             └───────────── the Turn ends: the connection goes on, or is closed ◄───────────┘ answers
+//! the library's thread of a connection:
+//!
+//!   reads ──► Gate: waits for a head, whole, within its limits, and judges it ──► parses it, queues the request
+//!   reads ──► Gate: has the request served: body read, answered, logged;  waits for the next head ──► parses …
 //! ```
 //!
-//! With the head goes the [`Turn`]: the right to read from the connection and to answer. There is one for each
-//! connection, so requests of one connection are handled one after the other, each seeing what those before it
-//! did. What a client sends ahead waits in the kernel's buffers, and a client that sends without end is held up
-//! there. When a turn ends with a doubt about what comes next, nothing more is read as a request.
+//! So a request never changes threads, which would cost more than most requests do; nobody waits for a worker;
+//! and requests of one connection are handled one after the other, each seeing what those before it did. What a
+//! client sends ahead waits in the kernel's buffers, and a client that sends without end is held up there.
+//!
+//! The right to read a request's body and to answer it is its [`Turn`]. When that ends with a doubt about what
+//! comes next, nothing more is read as a request.
 
 mod stream;
 mod turn;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use self::stream::{Rest, Stream, left_until};
 pub use self::turn::{Busy, End, Turn};
 use self::turn::{DRAIN_BYTES_MAX, Seat};
 use crate::error::Error;
-use crate::framing::{self, Message};
+use crate::framing::{self, Head};
 use crate::log::{self, Level};
 use crate::system::door::{Door, Place};
 use crate::system::socket::Socket;
@@ -71,6 +75,9 @@ pub struct Timeouts {
     pub idle: Duration,
 }
 
+/// Serves the request of a turn that the library has queued.
+pub type Serve = dyn Fn(Turn) + Send + Sync;
+
 /// What the connections of a server have in common.
 pub struct Connections {
     timeouts: Timeouts,
@@ -80,8 +87,7 @@ pub struct Connections {
     /// The connections that wait for a head, by the number of the turn that it will begin: the first has waited
     /// longest.
     waiting: Mutex<BTreeMap<u64, (Instant, Socket)>>,
-    /// The turns whose heads the library has, until it hands out the requests.
-    turns: Mutex<HashMap<u64, Turn>>,
+    serve: OnceLock<Box<Serve>>,
     busy: Arc<AtomicUsize>,
 }
 
@@ -98,7 +104,7 @@ impl Connections {
             port,
             next_turn: AtomicU64::new(1),
             waiting: Mutex::default(),
-            turns: Mutex::default(),
+            serve: OnceLock::new(),
             busy: Arc::default(),
         })
     }
@@ -122,9 +128,9 @@ impl Connections {
         })
     }
 
-    /// The turn with this number. It can be had once.
-    pub fn take_turn(&self, number: u64) -> Option<Turn> {
-        lock(&self.turns).remove(&number)
+    /// From now on requests are served, by `serve`; until then they wait. Only the first call counts.
+    pub fn serve_by(&self, serve: Box<Serve>) {
+        let _ = self.serve.set(serve);
     }
 
     /// Ends the connection that has waited longest for a request, if that is a while.
@@ -155,10 +161,10 @@ struct Gate {
     peer: SocketAddr,
     /// Here between turns; with the turn while there is one.
     stream: Option<Stream>,
+    /// The turn whose head the library is reading.
+    turn: Option<Turn>,
     /// Where the stream comes back to.
     seat: Arc<Seat>,
-    /// The last turn's number.
-    turn: u64,
     /// The head that the library is reading, and how much of it it has.
     head: Vec<u8>,
     taken: usize,
@@ -177,8 +183,8 @@ impl Gate {
             socket,
             peer,
             stream: Some(Stream::new(socket)),
+            turn: None,
             seat: Arc::default(),
-            turn: 0,
             head: Vec::new(),
             taken: 0,
             _place: place,
@@ -199,17 +205,19 @@ impl Gate {
         count
     }
 
-    /// Waits for the end of the turn, then for a head; begins its turn. `None` when the connection is over.
+    /// Has the request served that the library has queued; then waits for a head, and begins its turn. `None` when
+    /// the connection is over.
     fn next_head(&mut self) -> Option<()> {
         let mut rest = Rest::Nothing;
-        if self.stream.is_none() {
-            let turn = self.seat.wait();
-            let unread = !turn.rest.is_nothing() || !turn.stream.buffered().is_empty();
-            self.stream = Some(turn.stream);
-            match turn.end {
-                End::GoOn => rest = turn.rest,
+        if let Some(turn) = self.turn.take() {
+            self.connections.serve.wait()(turn);
+            let ended = self.seat.take()?;
+            let unread = !ended.rest.is_nothing() || !ended.stream.buffered().is_empty();
+            self.stream = Some(ended.stream);
+            match ended.end {
+                End::GoOn => rest = ended.rest,
                 // A client that said this was its last request sends nothing that would have to be waited for.
-                End::Close if unread || !turn.announced => return self.linger(),
+                End::Close if unread || !ended.announced => return self.linger(),
                 End::Close | End::Abort => return self.hang_up(),
             }
         }
@@ -223,38 +231,38 @@ impl Gate {
                 None => return self.linger(),
             }
         }
-        self.turn = self.connections.next_turn.fetch_add(1, Ordering::Relaxed);
-        lock(&self.connections.waiting).insert(self.turn, (Instant::now(), self.socket));
+        let number = self.connections.next_turn.fetch_add(1, Ordering::Relaxed);
+        lock(&self.connections.waiting).insert(number, (Instant::now(), self.socket));
         let found = find_head(stream, patience, deadline);
-        lock(&self.connections.waiting).remove(&self.turn);
+        lock(&self.connections.waiting).remove(&number);
         match found {
             Some(Found::Head(length)) => {
-                let (copy, message) = framing::inspect(&stream.buffered()[..length], self.turn);
+                let head = Head::parse(&stream.buffered()[..length], number);
                 stream.consume(length);
-                self.begin_turn(copy, message)
+                self.begin_turn(number, head)
             }
             Some(Found::Nonsense(error)) => {
-                let copy = framing::beginning(stream.buffered(), self.turn);
-                self.begin_turn(copy, Err(error))
+                let head = Head::refused(stream.buffered(), number, error);
+                self.begin_turn(number, head)
             }
             Some(Found::Tls) => self.answer_tls(),
             None => self.hang_up(),
         }
     }
 
-    /// Readies the head for the library, and puts the turn where the request's worker will find it.
-    fn begin_turn(&mut self, head: Vec<u8>, message: Result<Message, Error>) -> Option<()> {
-        (self.head, self.taken) = (head, 0);
+    /// Readies the head for the library, and the turn for when that has read it.
+    fn begin_turn(&mut self, number: u64, head: Head) -> Option<()> {
+        (self.head, self.taken) = (head.shown, 0);
         let connections = &self.connections;
-        let turn = Turn::new(
+        self.turn = Some(Turn::new(
+            number,
             self.peer,
-            message,
+            (head.headers, head.message),
             self.stream.take()?,
             Arc::clone(&self.seat),
             connections.timeouts.read,
             Busy::new(&connections.busy),
-        );
-        lock(&connections.turns).insert(self.turn, turn);
+        ));
         Some(())
     }
 
@@ -282,13 +290,6 @@ impl Gate {
     fn hang_up(&mut self) -> Option<()> {
         self.socket.shutdown(Shutdown::Both);
         None
-    }
-}
-
-impl Drop for Gate {
-    fn drop(&mut self) {
-        // If the library had a head and made no request of it, nobody else takes the turn.
-        drop(self.connections.take_turn(self.turn));
     }
 }
 

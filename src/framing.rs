@@ -5,8 +5,7 @@
 //! answers differ, one request can be hidden in another (request smuggling). So heads are read strictly
 //! (RFC 9112), and one that leaves a doubt is refused together with all that comes behind it.
 //!
-//! [`head_length`] finds the end of a head, [`inspect`] judges it and writes the version of it that the HTTP
-//! library gets to see, [`Chunks`] takes a chunked body apart.
+//! [`head_length`] finds the end of a head, [`Head`] is what it says, [`Chunks`] takes a chunked body apart.
 
 mod chunks;
 
@@ -20,7 +19,7 @@ pub const TARGET_BYTES_MAX: usize = 16 << 10;
 /// nginx's limit is the same. Each of some thousand connections may hold as much in memory.
 pub const HEAD_BYTES_MAX: usize = 32 << 10;
 
-/// The most header lines. Each becomes two allocations in the HTTP library.
+/// The most header lines.
 pub const HEADER_LINES_MAX: usize = 256;
 
 /// The longest body a request may announce, in bytes: 32 TiB. No disk takes it, and sums stay far from
@@ -30,12 +29,27 @@ pub const BODY_BYTES_MAX: u64 = 1 << 45;
 /// Room for method, version and spaces in a request line whose target is as long as it may be.
 const REQUEST_LINE_BYTES_MAX: usize = TARGET_BYTES_MAX + 64;
 
-/// Stands before the names of headers that the HTTP library must not act upon (see [`inspect`]). The name of a
-/// client's header cannot contain it.
-pub const HIDDEN: char = '@';
+/// The one header that the HTTP library gets to see: which turn the request belongs to (see
+/// [`crate::connections`]).
+pub const TURN_HEADER: &str = "Turn";
 
-/// The header that says which turn a request belongs to (see [`crate::connections`]).
-pub const TURN_HEADER: &str = "@turn";
+/// A head, judged.
+pub struct Head {
+    /// What the HTTP library gets to see of it: the request line, and [`TURN_HEADER`].
+    ///
+    /// The library would take the first of two lengths, none for one that it cannot parse, and any transfer coding
+    /// for chunked; it hangs for ever on a version above 1.1; dropping a body that was not read, it allocates as
+    /// many bytes as are missing. So it sees no header of the client's and no body, and the version is always 1.1.
+    pub shown: Vec<u8>,
+    /// The headers.
+    pub headers: Headers,
+    /// What it says about its message; or why it is refused, and with it all that comes behind it.
+    pub message: Result<Message, Error>,
+}
+
+/// The headers of a request, in their order: of one that is refused, those before the fault.
+#[derive(Debug, Default)]
+pub struct Headers(String);
 
 /// What a head says about its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,41 +100,49 @@ pub fn head_length(bytes: &[u8], searched: usize) -> Result<Option<usize>, Error
     Ok(None)
 }
 
-/// Judges a whole head, and writes it anew for the HTTP library.
-///
-/// The library would take the first of two lengths, none for one that it cannot parse, and any transfer coding
-/// for chunked; it hangs for ever on a version above 1.1; dropping a body that was not read, it allocates as
-/// many bytes as are missing. So it gets to see no body at all: the headers that frame the message or steer the
-/// connection get a name that it does not know ([`HIDDEN`]), and the version is always 1.1. Of a head that is
-/// refused it sees as much as was read up to the fault, so that the refusal is answered and logged like any.
-pub fn inspect(head: &[u8], turn: u64) -> (Vec<u8>, Result<Message, Error>) {
-    let mut lines = head.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    let line = lines.next().unwrap_or_default();
-    let mut copy = begin_copy(line, turn, head.len());
-    let message = parse_request_line(line).and_then(|old| parse_headers(lines, &mut copy)?.message(old));
-    copy.extend_from_slice(b"\r\n");
-    (copy, message)
+impl Head {
+    /// Judges a whole head, of the length that [`head_length`] says.
+    pub fn parse(head: &[u8], turn: u64) -> Self {
+        let mut lines =
+            head.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        let line = lines.next().unwrap_or_default();
+        let mut headers = Headers(String::with_capacity(head.len().saturating_sub(line.len())));
+        let message =
+            parse_request_line(line).and_then(|is_old| parse_headers(lines, &mut headers)?.message(is_old));
+        Self { shown: shown(line, turn), headers, message }
+    }
+
+    /// What begins with these bytes is no head.
+    pub fn refused(bytes: &[u8], turn: u64, why: Error) -> Self {
+        let line = bytes.split(|&byte| byte == b'\n' || byte == b'\r').next().unwrap_or_default();
+        let line = &line[..line.len().min(REQUEST_LINE_BYTES_MAX)];
+        Self { shown: shown(line, turn), headers: Headers::default(), message: Err(why) }
+    }
 }
 
-/// What the HTTP library gets to see of a head that [`head_length`] refused.
-pub fn beginning(bytes: &[u8], turn: u64) -> Vec<u8> {
-    let line = bytes.split(|&byte| byte == b'\n' || byte == b'\r').next().unwrap_or_default();
-    let mut copy = begin_copy(&line[..line.len().min(REQUEST_LINE_BYTES_MAX)], turn, 0);
-    copy.extend_from_slice(b"\r\n");
-    copy
+impl Headers {
+    /// Names and values. Bytes beyond ASCII, which mean nothing, are question marks.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.split_terminator('\n').filter_map(|line| line.split_once(':'))
+    }
+
+    /// Adds a checked name, which contains no colon, and a checked value, which contains no line end.
+    fn push(&mut self, name: &[u8], value: &[u8]) {
+        let shown = |&byte: &u8| if byte.is_ascii() { char::from(byte) } else { '?' };
+        self.0.extend(name.iter().map(shown));
+        self.0.push(':');
+        self.0.extend(value.iter().map(shown));
+        self.0.push('\n');
+    }
 }
 
 /// A request line that the library surely takes, with `-` for what is missing or wrong, and our own header.
-fn begin_copy(line: &[u8], turn: u64, room: usize) -> Vec<u8> {
+fn shown(line: &[u8], turn: u64) -> Vec<u8> {
     let mut parts = line.split(|&byte| byte == b' ');
     let method = parts.next().filter(|method| is_token(method)).unwrap_or(b"-");
     let target = parts.next().filter(|target| is_target(target)).unwrap_or(b"-");
-    let mut copy = Vec::with_capacity(room + 64);
-    copy.extend_from_slice(method);
-    copy.push(b' ');
-    copy.extend_from_slice(target);
-    copy.extend_from_slice(format!(" HTTP/1.1\r\n{TURN_HEADER}: {turn}\r\n").as_bytes());
-    copy
+    let rest = format!(" HTTP/1.1\r\n{TURN_HEADER}: {turn}\r\n\r\n");
+    [method, b" ", target, rest.as_bytes()].concat()
 }
 
 /// Checks the request line; says whether it is one of HTTP/1.0.
@@ -146,10 +168,10 @@ struct Steering<'a> {
     keep_alive: bool,
 }
 
-/// Checks the header lines, copies them for the library, and gathers those that it must not act upon.
+/// Checks the header lines, adds them to `headers`, and gathers those that steer.
 fn parse_headers<'a>(
     lines: impl Iterator<Item = &'a [u8]>,
-    copy: &mut Vec<u8>,
+    headers: &mut Headers,
 ) -> Result<Steering<'a>, Error> {
     let mut steering = Steering::default();
     let lines = lines.take_while(|line| !line.is_empty());
@@ -168,21 +190,15 @@ fn parse_headers<'a>(
         if !value.iter().all(|&byte| byte == b'\t' || byte >= b' ' && byte != 0x7f) {
             return refused("a header contains a control character");
         }
-        if steering.take(name, value) {
-            copy.push(HIDDEN as u8);
-        }
-        copy.extend_from_slice(name);
-        copy.extend_from_slice(b": ");
-        // Bytes beyond ASCII are allowed here and mean nothing; the library would drop the connection.
-        copy.extend(value.iter().map(|&byte| if byte.is_ascii() { byte } else { b'?' }));
-        copy.extend_from_slice(b"\r\n");
+        steering.take(name, value);
+        headers.push(name, value);
     }
     Ok(steering)
 }
 
 impl<'a> Steering<'a> {
     /// Takes note of a header, if it is one of those.
-    fn take(&mut self, name: &[u8], value: &'a [u8]) -> bool {
+    fn take(&mut self, name: &[u8], value: &'a [u8]) {
         if name.eq_ignore_ascii_case(b"Content-Length") {
             self.lengths.push(value);
         } else if name.eq_ignore_ascii_case(b"Transfer-Encoding") {
@@ -194,10 +210,7 @@ impl<'a> Steering<'a> {
                 self.close |= option.eq_ignore_ascii_case(b"close");
                 self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
             }
-        } else {
-            return false;
         }
-        true
     }
 
     fn message(&self, old: bool) -> Result<Message, Error> {
@@ -258,21 +271,21 @@ mod tests {
     use super::*;
 
     /// Lines without their ends: the head that they make, judged.
-    fn judge(lines: &str) -> (String, Result<Message, Error>) {
-        let head = format!("{}\r\n\r\n", lines.replace('\n', "\r\n"));
-        assert_eq!(head_length(head.as_bytes(), 0).unwrap(), Some(head.len()));
-        let (copy, message) = inspect(head.as_bytes(), 7);
-        (String::from_utf8(copy).unwrap(), message)
+    fn judge(lines: &str) -> (String, String, Result<Message, Error>) {
+        let bytes = format!("{}\r\n\r\n", lines.replace('\n', "\r\n"));
+        assert_eq!(head_length(bytes.as_bytes(), 0).unwrap(), Some(bytes.len()));
+        let head = Head::parse(bytes.as_bytes(), 7);
+        (String::from_utf8(head.shown).unwrap(), head.headers.0, head.message)
     }
 
     #[track_caller]
     fn check(lines: &str, framing: Framing) {
-        assert_eq!(judge(lines).1.unwrap().framing, framing, "{lines}");
+        assert_eq!(judge(lines).2.unwrap().framing, framing, "{lines}");
     }
 
     #[track_caller]
     fn check_refused(lines: &str, why: &str) {
-        let error = judge(lines).1.unwrap_err();
+        let error = judge(lines).2.unwrap_err();
         assert_eq!((error.status(), error.ends_connection()), (400, true), "{lines}");
         assert!(error.to_string().contains(why), "{lines}: {error}");
     }
@@ -298,11 +311,13 @@ mod tests {
     }
 
     #[test]
-    fn the_library_sees_no_body_and_no_other_version() {
-        let (copy, message) =
-            judge("PUT /x HTTP/1.0\nHost: a\ncontent-length:  5\nConnection: Keep-Alive, x\nX:");
-        let want = "PUT /x HTTP/1.1\r\n@turn: 7\r\nHost: a\r\n@content-length: 5\r\n@Connection: Keep-Alive, x\r\nX: ";
-        assert_eq!(copy, format!("{want}\r\n\r\n"));
+    fn the_library_sees_no_header_and_no_other_version() {
+        let (shown, headers, message) =
+            judge("PUT /x HTTP/1.0\nHost: a\ncontent-length:  5\nConnection: Keep-Alive, x:y\nX:");
+        assert_eq!(shown, "PUT /x HTTP/1.1\r\nTurn: 7\r\n\r\n");
+        assert_eq!(headers, "Host:a\ncontent-length:5\nConnection:Keep-Alive, x:y\nX:\n");
+        let all: Vec<_> = Headers(headers).iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(all, ["Host=a", "content-length=5", "Connection=Keep-Alive, x:y", "X="]);
         let framing = Framing::Length(5);
         assert_eq!(message.unwrap(), Message { framing, old: true, expects_continue: false, last: false });
     }
@@ -361,31 +376,29 @@ mod tests {
 
     #[test]
     fn what_the_library_sees_of_a_refused_head_is_a_head() {
-        let seen = |head: &[u8]| String::from_utf8(inspect(head, 7).0).unwrap();
-        assert_eq!(seen(b"GET /x HTTP/9\r\nA: b\r\n\r\n"), "GET /x HTTP/1.1\r\n@turn: 7\r\n\r\n");
-        assert_eq!(seen(b"\xff\xff\r\n\r\n"), "- - HTTP/1.1\r\n@turn: 7\r\n\r\n");
-        assert_eq!(seen(b""), "- - HTTP/1.1\r\n@turn: 7\r\n\r\n");
-        assert_eq!(beginning(b"GET /x HTTP/1.1\nA: b\n\n", 7), b"GET /x HTTP/1.1\r\n@turn: 7\r\n\r\n");
-        let (copy, _) = judge("GET /\u{e4} HTTP/1.1\nUser-Agent: \u{e4}");
-        assert_eq!(copy, "GET - HTTP/1.1\r\n@turn: 7\r\n\r\n");
-        let (copy, message) = judge("GET / HTTP/1.1\nUser-Agent: \u{e4}");
-        assert_eq!(
-            (copy.as_str(), message.is_ok()),
-            ("GET / HTTP/1.1\r\n@turn: 7\r\nUser-Agent: ??\r\n\r\n", true)
-        );
+        let seen = |head: &[u8]| String::from_utf8(Head::parse(head, 7).shown).unwrap();
+        assert_eq!(seen(b"GET /x HTTP/9\r\nA: b\r\n\r\n"), "GET /x HTTP/1.1\r\nTurn: 7\r\n\r\n");
+        assert_eq!(seen(b"\xff\xff\r\n\r\n"), "- - HTTP/1.1\r\nTurn: 7\r\n\r\n");
+        assert_eq!(seen(b""), "- - HTTP/1.1\r\nTurn: 7\r\n\r\n");
+        let head = Head::refused(b"GET /x HTTP/1.1\nA: b\n\n", 7, Error::Panicked);
+        assert_eq!(head.shown, b"GET /x HTTP/1.1\r\nTurn: 7\r\n\r\n");
+        let (shown, ..) = judge("GET /\u{e4} HTTP/1.1\nUser-Agent: \u{e4}");
+        assert_eq!(shown, "GET - HTTP/1.1\r\nTurn: 7\r\n\r\n");
+        let (_, headers, message) = judge("GET / HTTP/1.1\nUser-Agent: \u{e4}");
+        assert_eq!((headers.as_str(), message.is_ok()), ("User-Agent:??\n", true));
     }
 
     #[test]
     fn a_connection_ends_as_client_and_version_have_it() {
-        let last = |lines: &str| judge(lines).1.unwrap().last;
+        let last = |lines: &str| judge(lines).2.unwrap().last;
         assert!(!last("GET / HTTP/1.1"));
         assert!(last("GET / HTTP/1.1\nConnection: Close"));
         assert!(last("GET / HTTP/1.1\nConnection: keep-alive\nConnection: x , close"));
         assert!(last("GET / HTTP/1.0"));
         assert!(last("GET / HTTP/1.0\nConnection: upgrade"));
         assert!(!last("GET / HTTP/1.0\nConnection: keep-alive"));
-        assert!(judge("PUT / HTTP/1.1\nExpect: 100-Continue").1.unwrap().expects_continue);
-        assert!(!judge("PUT / HTTP/1.1\nExpect: tea").1.unwrap().expects_continue);
-        assert!(!judge("PUT / HTTP/1.0\nExpect: 100-continue").1.unwrap().expects_continue);
+        assert!(judge("PUT / HTTP/1.1\nExpect: 100-Continue").2.unwrap().expects_continue);
+        assert!(!judge("PUT / HTTP/1.1\nExpect: tea").2.unwrap().expects_continue);
+        assert!(!judge("PUT / HTTP/1.0\nExpect: 100-continue").2.unwrap().expects_continue);
     }
 }

@@ -1,21 +1,20 @@
 //! HTTP, as the rest of the program sees it. The only file that names `tiny_http`.
 //!
-//! The library accepts connections, gives each a thread, parses heads and queues requests. What surrounds that is
-//! ours: which bytes it gets to see, and when ([`crate::connections`]); bodies, which are read past it; and the
-//! answers, which are written by [`Request::answer`] with our own head, so that each has an exact
+//! The library accepts connections, gives each a thread, reads request lines and queues requests. What surrounds
+//! that is ours: which bytes it gets to see, and when ([`crate::connections`]); headers and bodies, which are read
+//! past it; and the answers, which are written by [`Request::answer`] with our own head, so that each has an exact
 //! `Content-Length`, to HEAD too, and none is chunked.
 
+use std::collections::HashMap;
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 pub use crate::connections::Timeouts;
 use crate::connections::{Busy, Connections, End, Turn};
 use crate::error::Error;
-use crate::framing::{Framing, HIDDEN, TARGET_BYTES_MAX, TURN_HEADER};
-use crate::log::{self, Level};
+use crate::framing::{Framing, TARGET_BYTES_MAX, TURN_HEADER};
 use crate::response::Response;
 use crate::route::{Method, Query};
 use crate::system::door::Door;
@@ -27,6 +26,9 @@ pub struct Server {
     address: SocketAddr,
     connections: Arc<Connections>,
     stopping: Arc<AtomicBool>,
+    /// Requests that another thread than their own took from the library's queue, by their turns' numbers.
+    strays: Mutex<HashMap<u64, tiny_http::Request>>,
+    strayed: Condvar,
 }
 
 impl Server {
@@ -43,7 +45,8 @@ impl Server {
         let crowd = Arc::clone(&connections);
         Door::open(&listener, move || crowd.make_room())?;
         let library = tiny_http::Server::from_listener(listener, None).map_err(io::Error::other)?;
-        Ok(Self { library, address, connections, stopping: Arc::default() })
+        let (strays, strayed) = (Mutex::default(), Condvar::new());
+        Ok(Self { library, address, connections, stopping: Arc::default(), strays, strayed })
     }
 
     /// Where it listens.
@@ -51,17 +54,39 @@ impl Server {
         self.address
     }
 
-    /// Waits up to `patience` for a request.
-    pub fn receive(&self, patience: Duration) -> Option<Request> {
-        // An error means that the library has stopped accepting; requests that are read still come.
-        let inner = self.library.recv_timeout(patience).ok()??;
-        let turn = turn_number(&inner).and_then(|number| self.connections.take_turn(number));
-        let Some(turn) = turn else {
-            // Where `recv` cannot be stood in for, nothing that we promise would hold. The library answers 500.
-            log::event(Level::Error, "the system's recv was called, not ours: cannot serve", &[]);
-            return None;
-        };
-        Some(Request { inner, turn, stopping: Arc::clone(&self.stopping) })
+    /// From now on requests are served, each by `serve` on the thread of its connection.
+    pub fn serve_by(self: &Arc<Self>, serve: impl Fn(Request) + Send + Sync + 'static) {
+        let server = Arc::clone(self);
+        self.connections.serve_by(Box::new(move |turn| {
+            let inner = server.queued(turn.number());
+            serve(Request { inner, turn, stopping: Arc::clone(&server.stopping) });
+        }));
+    }
+
+    /// The library's request for a turn, which it has queued before its thread comes here. The queue is of all
+    /// connections: others' requests are laid aside for them, as they lay aside ours.
+    fn queued(&self, turn: u64) -> tiny_http::Request {
+        loop {
+            match self.library.try_recv() {
+                Ok(Some(request)) => match turn_number(&request) {
+                    Some(number) if number == turn => return request,
+                    Some(number) => {
+                        self.strays.lock().unwrap_or_else(PoisonError::into_inner).insert(number, request);
+                        self.strayed.notify_all();
+                    }
+                    None => {} // it came from no gate; dropped, the library answers it with 500
+                },
+                Ok(None) => break,
+                Err(_) => {} // the library has stopped accepting; requests that it has are queued still
+            }
+        }
+        let mut strays = self.strays.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match strays.remove(&turn) {
+                Some(request) => return request,
+                None => strays = self.strayed.wait(strays).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
     }
 
     /// Stops accepting connections. Answers from now on end theirs.
@@ -139,10 +164,7 @@ impl Request {
 
     /// All headers, in their order.
     pub fn all_headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        let headers = self.inner.headers().iter().map(|h| (h.field.as_str().as_str(), h.value.as_str()));
-        headers
-            .filter(|(name, _)| *name != TURN_HEADER)
-            .map(|(name, value)| (name.strip_prefix(HIDDEN).unwrap_or(name), value))
+        self.turn.headers().iter()
     }
 
     /// Is this a message we can work with? To be asked before anything else.

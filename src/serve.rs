@@ -9,7 +9,7 @@ use crate::auth::Auth;
 use crate::config::Config;
 use crate::http::{Server, Timeouts};
 use crate::log::{self, Level};
-use crate::server::Workers;
+use crate::server::Service;
 use crate::store::Store;
 use crate::system::process;
 
@@ -45,7 +45,7 @@ pub fn run(config: &Config) -> Result<(), String> {
         public_url: config.server.public_url.clone().unwrap_or_default(),
         manifest_bytes_max: config.limits.manifest_bytes,
     };
-    let workers = Workers::start(server, api, config.server.workers_max);
+    let service = Service::start(server, api);
     eprint!("{}", welcome(config, address));
 
     let signal = process::wait_for_stop_signal();
@@ -59,7 +59,7 @@ pub fn run(config: &Config) -> Result<(), String> {
         process::wait_for_stop_signal();
         std::process::exit(1);
     });
-    if workers.stop(STOP_PATIENCE) {
+    if service.stop(STOP_PATIENCE) {
         log::event(Level::Info, "stopped", &[]);
     } else {
         log::event(Level::Warn, "stopped; some requests were not finished", &[]);

@@ -1,11 +1,7 @@
-//! The server: workers that take requests, answer them, and write the log.
-//!
-//! A worker is busy for as long as its request takes, an upload for minutes. So that slow requests never stall
-//! the rest, there is always a worker free: whoever takes a request when no other is waiting starts another
-//! first. Those that find nothing to do for a while end again.
+//! The service: what happens to each request, and the end of it all.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,37 +11,20 @@ use crate::http::{Request, Server};
 use crate::log::{self, Level, RequestLine};
 use crate::response::Response;
 
-/// How many workers stay when there is nothing to do.
-const WORKERS_MIN: usize = 4;
-
-/// How long a surplus worker waits for something to do.
-const WORKER_PATIENCE: Duration = Duration::from_secs(10);
-
-/// The workers of one server.
-pub struct Workers {
-    server: Server,
-    api: Api,
-    /// The most there may be.
-    max: usize,
-    count: Mutex<Count>,
+/// A server with its API.
+pub struct Service {
+    server: Arc<Server>,
 }
 
-/// How many workers there are.
-#[derive(Default)]
-struct Count {
-    alive: usize,
-    /// Those that wait for a request.
-    free: usize,
-}
-
-impl Workers {
+impl Service {
     /// Starts serving; returns at once.
-    pub fn start(server: Server, api: Api, max: usize) -> Arc<Self> {
-        let workers = Arc::new(Self { server, api, max, count: Mutex::default() });
-        for _ in 0..WORKERS_MIN.min(max) {
-            workers.add();
-        }
-        workers
+    pub fn start(server: Server, api: Api) -> Self {
+        let server = Arc::new(server);
+        server.serve_by(move |request| {
+            // A bug costs one request, not its connection's thread.
+            let _ = catch_unwind(AssertUnwindSafe(|| serve(&api, request)));
+        });
+        Self { server }
     }
 
     /// Stops accepting, and waits until everything in hand is answered, but no longer than `patience`. Says
@@ -61,66 +40,17 @@ impl Workers {
         }
         true
     }
+}
 
-    /// Starts another worker, if there may be one more.
-    fn add(self: &Arc<Self>) {
-        {
-            let mut count = self.count();
-            if count.alive == self.max {
-                return;
-            }
-            count.alive += 1;
-            count.free += 1; // from now on, so that nobody else starts one for the same reason
-        }
-        let workers = Arc::clone(self);
-        if thread::Builder::new().name("worker".to_owned()).spawn(move || workers.work()).is_err() {
-            // No thread to be had: the others go on, and the next request tries again.
-            let mut count = self.count();
-            count.alive -= 1;
-            count.free -= 1;
-        }
-    }
-
-    fn work(self: Arc<Self>) {
-        loop {
-            let Some(request) = self.server.receive(WORKER_PATIENCE) else {
-                let mut count = self.count();
-                // One free worker stays, however many are busy: nobody would start another for the next request.
-                if count.alive > WORKERS_MIN && count.free > 1 {
-                    count.alive -= 1;
-                    count.free -= 1;
-                    return;
-                }
-                continue;
-            };
-            let was_last = {
-                let mut count = self.count();
-                count.free -= 1;
-                count.free == 0
-            };
-            if was_last {
-                self.add();
-            }
-            // A bug costs one request, not a worker.
-            let _ = catch_unwind(AssertUnwindSafe(|| self.serve(request)));
-            self.count().free += 1;
-        }
-    }
-
-    fn count(&self) -> MutexGuard<'_, Count> {
-        self.count.lock().unwrap_or_else(PoisonError::into_inner) // no code under the lock panics halfway
-    }
-
-    /// Answers one request and logs it.
-    fn serve(&self, mut request: Request) {
-        let begin = Instant::now();
-        // A bug in a handler costs not even the answer.
-        let (response, error) = catch_unwind(AssertUnwindSafe(|| self.api.respond(&mut request)))
-            .unwrap_or_else(|_| (Response::error(&Error::Panicked), Some(Error::Panicked)));
-        let entry = Entry::new(&request, &response, error.as_ref());
-        let sent = request.answer(response);
-        entry.log(sent.bytes_out, begin.elapsed());
-    }
+/// Answers one request and logs it.
+fn serve(api: &Api, mut request: Request) {
+    let begin = Instant::now();
+    // A bug in a handler costs not even the answer.
+    let (response, error) = catch_unwind(AssertUnwindSafe(|| api.respond(&mut request)))
+        .unwrap_or_else(|_| (Response::error(&Error::Panicked), Some(Error::Panicked)));
+    let entry = Entry::new(&request, &response, error.as_ref());
+    let sent = request.answer(response);
+    entry.log(sent.bytes_out, begin.elapsed());
 }
 
 /// What the log says of a request, kept while the request is used up by answering it.

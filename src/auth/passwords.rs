@@ -19,8 +19,8 @@ use crate::error::Error;
 /// overshoot.
 const COMPUTING_MAX: usize = 4;
 
-/// The most requests that wait for their turn to compute. An eighth of the workers there are by default: the
-/// others go on serving those who are known.
+/// The most requests that wait for their turn to compute: each keeps its connection's thread. More are told to
+/// come back.
 const WAITING_MAX: usize = 64;
 
 /// When to come back if too many wait.

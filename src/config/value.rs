@@ -13,9 +13,6 @@ pub(super) type Want = &'static str;
 /// The longest duration that can be set: a year. Much longer ones overflow when added to a point in time.
 const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// The most workers that can be set. Each is a thread, and Linux has 32,768 of them by default.
-const WORKERS_MAX: u64 = 32_768;
-
 pub(super) fn address(text: &str) -> Result<IpAddr, Want> {
     match text {
         "localhost" => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
@@ -70,11 +67,6 @@ pub(super) fn size(text: &str) -> Result<u64, Want> {
     };
     let size = number(amount).and_then(|amount| amount.checked_mul(bytes));
     size.filter(|&size| size > 0).ok_or("a size above zero: bytes, or 512KiB, 8MiB, 1GiB")
-}
-
-pub(super) fn workers(text: &str) -> Result<usize, Want> {
-    let workers = number(text).filter(|n| (1..=WORKERS_MAX).contains(n));
-    workers.and_then(|n| n.try_into().ok()).ok_or("a number from 1 to 32768")
 }
 
 /// `http(s)://host[:port][/path]` without a slash at the end, so that a path can follow. Empty: none.
@@ -233,15 +225,6 @@ mod tests {
         }
         for text in ["", "0", "0MiB", "-1", "8MB", "8M", "8mib", "1.5MiB", "MiB", "18446744073709551615KiB"] {
             check(size, text, None);
-        }
-    }
-
-    #[test]
-    fn workers_are_at_least_one_and_not_more_than_threads_can_be() {
-        check(workers, "1", Some(1));
-        check(workers, &WORKERS_MAX.to_string(), Some(32_768));
-        for text in ["0", "32769", "", "many"] {
-            check(workers, text, None);
         }
     }
 

@@ -87,7 +87,7 @@ impl Stream {
         let end = self.bytes.len();
         self.bytes.reserve_exact(FILL_BYTES); // what a client makes us keep is what it sent, not twice that
         self.bytes.resize(end + FILL_BYTES, 0);
-        let count = self.socket.receive(&mut self.bytes[end..]);
+        let count = self.socket.receive_next(&mut self.bytes[end..]);
         self.bytes.truncate(end + count.as_ref().copied().unwrap_or(0));
         count
     }

@@ -4,12 +4,13 @@ use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::stream::{Rest, Stream};
 use crate::error::Error;
-use crate::framing::{Framing, Message};
+use crate::framing::{Framing, Headers, Message};
+use crate::system::socket::Socket;
 
 /// How much of a body that nobody wants is read to keep the connection for the next request.
 pub(super) const DRAIN_BYTES_MAX: u64 = 1 << 20;
@@ -28,7 +29,9 @@ pub enum End {
 /// The right to a connection for the time of one request. Whoever drops it without [`Turn::end`] aborts the
 /// connection.
 pub struct Turn {
+    number: u64,
     peer: SocketAddr,
+    headers: Headers,
     message: Message,
     /// Why the message is refused, until somebody asks.
     refused: Option<Error>,
@@ -44,9 +47,11 @@ pub struct Turn {
 }
 
 impl Turn {
+    /// The turn of a request with this head, whose body follows in `stream`.
     pub(super) fn new(
+        number: u64,
         peer: SocketAddr,
-        message: Result<Message, Error>,
+        (headers, message): (Headers, Result<Message, Error>),
         stream: Stream,
         seat: Arc<Seat>,
         read_timeout: Duration,
@@ -58,7 +63,9 @@ impl Turn {
             message.map_or_else(|error| (nothing, Some(error)), |message| (message, None));
         let rest = Rest::from(message.framing);
         Self {
+            number,
             peer,
+            headers,
             message,
             refused,
             stream: Some(stream),
@@ -71,12 +78,22 @@ impl Turn {
         }
     }
 
+    /// The number by which the HTTP library's request is known to be this turn's.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// The client.
     pub fn peer(&self) -> SocketAddr {
         self.peer
     }
 
-    /// What the head says.
+    /// The request's headers.
+    pub fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// What the head says of the body and of the connection.
     pub fn message(&self) -> Message {
         self.message
     }
@@ -84,6 +101,11 @@ impl Turn {
     /// Why the message must be refused, if it must. To be asked once.
     pub fn refusal(&mut self) -> Option<Error> {
         self.refused.take()
+    }
+
+    /// The connection, to write the answer to.
+    pub fn socket(&self) -> Option<Socket> {
+        self.stream.as_ref().map(Stream::socket)
     }
 
     /// Bytes of the body read so far.
@@ -155,28 +177,18 @@ pub(super) struct Ended {
     pub(super) announced: bool,
 }
 
-/// Where that comes back to the thread of the connection.
+/// Where that comes back to the connection.
 #[derive(Default)]
-pub(super) struct Seat {
-    ended: Mutex<Option<Ended>>,
-    changed: Condvar,
-}
+pub(super) struct Seat(Mutex<Option<Ended>>);
 
 impl Seat {
-    /// Waits for the end of the turn.
-    pub(super) fn wait(&self) -> Ended {
-        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            match ended.take() {
-                Some(ended) => return ended,
-                None => ended = self.changed.wait(ended).unwrap_or_else(PoisonError::into_inner),
-            }
-        }
+    /// What the turn that has ended left.
+    pub(super) fn take(&self) -> Option<Ended> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn put(&self, ended: Ended) {
-        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
-        self.changed.notify_one();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
     }
 }
 

@@ -206,8 +206,7 @@ impl Registry {
     }
 
     fn has_usual_settings(&self) -> bool {
-        let other =
-            ["--htpasswd", "--read-only", "--config", "--manifest-bytes", "--workers-max", "--public-url"];
+        let other = ["--htpasswd", "--read-only", "--config", "--manifest-bytes", "--public-url"];
         !self.flags.iter().any(|flag| other.contains(&flag.as_str()))
     }
 
