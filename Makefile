@@ -5,7 +5,7 @@
 BINARY = $(or $(CARGO_TARGET_DIR),target)/release/registry
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check e2e conformance scale crash fuzz bench clean
+.PHONY: help build run test check e2e conformance scale crash model fuzz bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,12 @@ scale: build ## three registries over one directory behind nginx, and the offici
 crash: export ROUNDS ?= 200
 crash: ## crash safety: every step, loss of power, SIGKILL, full disk   (ROUNDS=200; SEED=… replays; root)
 	cargo test --locked --release --test crash
+
+# cargo test runs a short version of this, too.
+model: export ROUNDS ?= 20
+model: export SECONDS ?= 60
+model: ## random operations against a model, and races   (ROUNDS=20; SECONDS=60 for the race; SEED=… replays)
+	cargo test --locked --release --test model
 
 fuzz: SECONDS ?= 60
 fuzz: ## feed the parsers what a fuzzer makes up   (SECONDS=60 for each target; TARGETS="head json"; a C++ compiler)

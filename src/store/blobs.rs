@@ -181,13 +181,17 @@ impl Store {
     }
 
     /// Removes bytes that no repository holds any more.
-    fn release(&self, digest: &Digest) -> Result<(), Error> {
-        let blob = self.blob(digest);
+    pub(super) fn release(&self, digest: &Digest) -> Result<(), Error> {
         let _names = self.own_names()?;
-        if disk::metadata(&blob)?.is_some_and(|metadata| metadata.nlink() == 1) {
-            disk::remove(&blob)?;
+        if self.is_unheld(digest)? {
+            disk::remove(&self.blob(digest))?;
         }
         Ok(())
+    }
+
+    /// Are there bytes under `blobs/` that have no other name?
+    pub(super) fn is_unheld(&self, digest: &Digest) -> Result<bool, Error> {
+        Ok(disk::metadata(&self.blob(digest))?.is_some_and(|metadata| metadata.nlink() == 1))
     }
 }
 

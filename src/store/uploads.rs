@@ -202,7 +202,13 @@ impl Upload<'_> {
         let path = self.folder.join("data");
         self.sync(disk::seal)?;
         self.store.admit(&path, expected, &self.store.held_blob(&self.name, expected))?;
-        self.end()
+        let store = self.store;
+        self.end()?;
+        // Whoever deleted the blob meanwhile took `data` for one more holder.
+        if store.is_unheld(expected)? {
+            store.release(expected)?;
+        }
+        Ok(())
     }
 
     /// Ends the session and drops its bytes.
