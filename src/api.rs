@@ -40,7 +40,7 @@ impl Api {
             Err(_) => Err(Error::RouteUnknown(String::new())), // replaced below
         };
         let error = match (route, result) {
-            (_, Ok(response)) => return (response, None),
+            (_, Ok(response)) => return (response.laid_down_by(|bytes| self.store.lay_down(bytes)), None),
             (Err(error), _) => error,
             (Ok(route), Err(error)) => return (self.refusal(&route, &error), Some(error)),
         };

@@ -18,20 +18,21 @@
 //! The right to read a request's body and to answer it is its [`Turn`]. When that ends with a doubt about what
 //! comes next, nothing more is read as a request.
 
+mod crowd;
 mod stream;
 mod turn;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use self::crowd::{Crowd, Seat};
 use self::stream::{Rest, Stream, left_until};
-pub use self::turn::{Busy, End, Turn};
-use self::turn::{DRAIN_BYTES_MAX, Seat};
+use self::turn::{Back, DRAIN_BYTES_MAX};
+pub use self::turn::{Busy, End, Outgoing, Turn};
 use crate::error::Error;
 use crate::framing::{self, Head};
 use crate::log::{self, Level};
@@ -50,9 +51,6 @@ const LINGER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How much of an answer the kernel may hold that the client has no room for.
 const UNSENT_BYTES_MAX: u32 = 512 << 10;
-
-/// How long a connection may wait for a request undisturbed, when others need its place.
-const SEAT_KEPT: Duration = Duration::from_millis(250);
 
 /// The first byte of a TLS connection: record type 22, handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -84,9 +82,7 @@ pub struct Connections {
     /// The server's port: a socket with another one is none of ours.
     port: u16,
     next_turn: AtomicU64,
-    /// The connections that wait for a head, by the number of the turn that it will begin: the first has waited
-    /// longest.
-    waiting: Mutex<BTreeMap<u64, (Instant, Socket)>>,
+    crowd: Arc<Crowd>,
     serve: OnceLock<Box<Serve>>,
     busy: Arc<AtomicUsize>,
 }
@@ -103,7 +99,7 @@ impl Connections {
             timeouts,
             port,
             next_turn: AtomicU64::new(1),
-            waiting: Mutex::default(),
+            crowd: Arc::default(),
             serve: OnceLock::new(),
             busy: Arc::default(),
         })
@@ -133,25 +129,15 @@ impl Connections {
         let _ = self.serve.set(serve);
     }
 
-    /// Ends the connection that has waited longest for a request, if that is a while.
+    /// Ends a connection whose place others need more: one that waits for a request, or is very slow with it.
     pub fn make_room(&self) {
-        let mut waiting = lock(&self.waiting);
-        if let Some(longest) = waiting.first_entry()
-            && longest.get().0.elapsed() >= SEAT_KEPT
-        {
-            // Under the lock, which the connection's thread needs before it lets go of the socket.
-            longest.remove().1.shutdown(Shutdown::Both);
-        }
+        self.crowd.make_room();
     }
 
     /// How many requests are being handled, answered or logged.
     pub fn busy(&self) -> usize {
         self.busy.load(Ordering::SeqCst)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner) // no code under these locks panics halfway
 }
 
 /// A connection, seen from its thread.
@@ -164,7 +150,8 @@ struct Gate {
     /// The turn whose head the library is reading.
     turn: Option<Turn>,
     /// Where the stream comes back to.
-    seat: Arc<Seat>,
+    back: Arc<Back>,
+    seat: Seat,
     /// The head that the library is reading, and how much of it it has.
     head: Vec<u8>,
     taken: usize,
@@ -184,7 +171,8 @@ impl Gate {
             peer,
             stream: Some(Stream::new(socket)),
             turn: None,
-            seat: Arc::default(),
+            back: Arc::default(),
+            seat: connections.crowd.enter(socket),
             head: Vec::new(),
             taken: 0,
             _place: place,
@@ -211,7 +199,7 @@ impl Gate {
         let mut rest = Rest::Nothing;
         if let Some(turn) = self.turn.take() {
             self.connections.serve.wait()(turn);
-            let ended = self.seat.take()?;
+            let ended = self.back.take()?;
             let unread = !ended.rest.is_nothing() || !ended.stream.buffered().is_empty();
             self.stream = Some(ended.stream);
             match ended.end {
@@ -231,10 +219,10 @@ impl Gate {
                 None => return self.linger(),
             }
         }
-        let number = self.connections.next_turn.fetch_add(1, Ordering::Relaxed);
-        lock(&self.connections.waiting).insert(number, (Instant::now(), self.socket));
+        self.seat.guest.waits();
         let found = find_head(stream, patience, deadline);
-        lock(&self.connections.waiting).remove(&number);
+        self.seat.guest.works();
+        let number = self.connections.next_turn.fetch_add(1, Ordering::Relaxed);
         match found {
             Some(Found::Head(length)) => {
                 let head = Head::parse(&stream.buffered()[..length], number);
@@ -259,8 +247,8 @@ impl Gate {
             self.peer,
             (head.headers, head.message),
             self.stream.take()?,
-            Arc::clone(&self.seat),
-            connections.timeouts.read,
+            (Arc::clone(&self.seat.guest), Arc::clone(&self.back)),
+            connections.timeouts,
             Busy::new(&connections.busy),
         ));
         Some(())

@@ -207,13 +207,14 @@ impl Request {
         let goes_on = turn.can_go_on() && !response.ends_connection() && !stopping.load(Ordering::SeqCst);
         let head = response.head(!goes_on, turn.message().old);
         let mut writer = inner.into_writer();
-        let mut bytes_out = 0;
-        let end = match response.write(&mut writer, head, head_only, &mut bytes_out) {
+        let mut connection = turn.outgoing();
+        let end = match response.write(&mut writer, &mut connection, head, head_only) {
             Ok(()) if goes_on => End::GoOn,
             Ok(()) => End::Close,
             // The client is gone, or takes nothing, or a file ended early.
             Err(_) => End::Abort,
         };
+        let bytes_out = connection.sent();
         drop(writer); // the library lets the next answer of this connection begin only now
         Sent { bytes_out, busy: turn.end(end) }
     }

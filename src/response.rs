@@ -1,14 +1,15 @@
 //! Answers, and how they look on the wire.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use crate::clock::Utc;
+use crate::connections::Outgoing;
 use crate::error::Error;
 
-/// The buffer that files are sent through. Larger ones measured no faster.
-const SEND_BUFFER_BYTES: usize = 256 << 10;
+/// Bodies of up to so many bytes are kept in memory, and go out together with the head.
+pub const MEMORY_BYTES_MAX: usize = 64 << 10;
 
 /// An answer.
 pub struct Response {
@@ -79,6 +80,18 @@ impl Response {
         self
     }
 
+    /// Has a long body laid down in a file, so that clients who take it slowly, or not at all, fill no memory.
+    #[must_use]
+    pub fn laid_down_by(mut self, lay_down: impl Fn(&[u8]) -> Option<Arc<File>>) -> Self {
+        if let Payload::Bytes(bytes) = &self.body
+            && bytes.len() > MEMORY_BYTES_MAX
+            && let Some(file) = lay_down(bytes)
+        {
+            self.body = Payload::file(file, bytes.len() as u64);
+        }
+        self
+    }
+
     /// The status code.
     pub fn status(&self) -> u16 {
         self.status
@@ -117,36 +130,43 @@ impl Response {
         head
     }
 
-    /// Writes head and body (the head only, for HEAD); counts the body's bytes as they go.
+    /// Writes head and body (the head only, for HEAD). The head goes by way of the library's `writer`, which
+    /// lets the answers of a connection out one after the other; a large body goes to the connection past it.
     ///
     /// # Errors
     /// The client's going away or taking nothing, or a file that could not be read to the announced length.
     pub fn write(
         self,
         writer: &mut dyn Write,
+        connection: &mut Outgoing<'_>,
         mut head: Vec<u8>,
         head_only: bool,
-        count: &mut u64,
     ) -> io::Result<()> {
-        match self.body {
-            Payload::Bytes(bytes) if !head_only => {
-                *count = bytes.len() as u64;
-                head.extend_from_slice(&bytes); // one write, one packet
-                writer.write_all(&head)?;
-            }
-            Payload::Pieces(pieces) if !head_only => {
-                writer.write_all(&head)?;
-                for piece in pieces {
-                    piece.write(writer, count)?;
-                }
-            }
-            _ => writer.write_all(&head)?,
+        let body = if head_only { Payload::Empty } else { self.body };
+        if let Payload::Bytes(bytes) = &body
+            && bytes.len() <= MEMORY_BYTES_MAX
+        {
+            head.extend_from_slice(bytes); // one write, one packet
+            writer.write_all(&head)?;
+            writer.flush()?;
+            return connection.note(bytes.len() as u64);
         }
-        writer.flush()
+        writer.write_all(&head)?;
+        writer.flush()?;
+        match body {
+            Payload::Empty => Ok(()),
+            Payload::Bytes(bytes) => connection.send(&bytes),
+            Payload::Pieces(pieces) => pieces.into_iter().try_for_each(|piece| piece.send(connection)),
+        }
     }
 }
 
 impl Payload {
+    /// A whole file.
+    pub fn file(file: Arc<File>, length: u64) -> Self {
+        Self::Pieces(vec![Piece::File { file, start: 0, length }])
+    }
+
     fn length(&self) -> u64 {
         match self {
             Self::Empty => 0,
@@ -164,30 +184,11 @@ impl Piece {
         }
     }
 
-    fn write(self, writer: &mut dyn Write, count: &mut u64) -> io::Result<()> {
+    fn send(self, connection: &mut Outgoing<'_>) -> io::Result<()> {
         match self {
-            Self::Bytes(bytes) => {
-                writer.write_all(&bytes)?;
-                *count += bytes.len() as u64;
-            }
-            Self::File { file, start, length } => {
-                (&*file).seek(SeekFrom::Start(start))?;
-                let mut buffer =
-                    vec![0; usize::try_from(length).map_or(SEND_BUFFER_BYTES, |l| l.min(SEND_BUFFER_BYTES))];
-                let mut left = length;
-                while left > 0 {
-                    let room = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
-                    let read = (&*file).read(&mut buffer[..room])?;
-                    if read == 0 {
-                        return Err(io::ErrorKind::UnexpectedEof.into());
-                    }
-                    writer.write_all(&buffer[..read])?;
-                    left -= read as u64;
-                    *count += read as u64;
-                }
-            }
+            Self::Bytes(bytes) => connection.send(&bytes),
+            Self::File { file, start, length } => connection.send_file(&file, start, length),
         }
-        Ok(())
     }
 }
 

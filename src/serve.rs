@@ -26,6 +26,7 @@ const HOST_NAME: &str = "container-registry";
 pub fn run(config: &Config) -> Result<(), String> {
     process::block_stop_signals(); // before any thread starts
     process::raise_descriptor_limit();
+    process::give_memory_back();
     let store = Store::open(&config.storage.path)?;
     if store.folds_case() {
         let fields: &log::Fields<'_> = &[("root", &config.storage.path.display())];

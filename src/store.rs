@@ -37,6 +37,7 @@ pub mod catalog;
 pub mod disk;
 pub mod manifests;
 pub mod referrers;
+pub mod spool;
 pub mod tags;
 pub mod uploads;
 pub mod walk;

@@ -4,7 +4,7 @@
 //!   while there is room for them.
 //! - [`socket`]: our own `recv`, standing in likewise. The HTTP library reads what we give it. And the few things
 //!   that are done to a socket which the library owns.
-//! - [`process`]: signals, and the limit of open files.
+//! - [`process`]: signals, memory, and the limit of open files.
 //!
 //! **How a function stands in for one of the C library.** std's `TcpListener::accept` calls the symbol `accept4`,
 //! its `TcpStream::read` the symbol `recv`. The linker takes the first definition that it finds, and a program's

@@ -1,7 +1,5 @@
 //! Manifests: pull, push, delete, by tag or digest.
 
-use std::io::Read;
-
 use super::{Api, Comparison, candidates, etag, is_known};
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
@@ -9,9 +7,10 @@ use crate::http::Request;
 use crate::manifest::{Manifest, media_type_of};
 use crate::name::RepositoryName;
 use crate::reference::{Reference, Tag};
-use crate::response::{Payload, Response};
+use crate::response::{MEMORY_BYTES_MAX, Payload, Response};
 use crate::route::Route;
 use crate::store::manifests::{Condition, NewManifest};
+use crate::store::spool::Document;
 
 /// How many tags one push may set. The spec asks for 10 at least.
 pub(super) const TAGS_MAX: usize = 100;
@@ -34,7 +33,14 @@ pub(super) fn get(
         return Ok(response(304));
     }
     let media_type = media_type_of(&stored.bytes);
-    Ok(response(200).header("Content-Type", media_type.as_str()).body(Payload::Bytes(stored.bytes)))
+    let length = stored.bytes.len();
+    let is_long = length > MEMORY_BYTES_MAX;
+    let file = if is_long { api.store.open_manifest(name, &stored.digest)? } else { None };
+    let body = match file {
+        Some(file) => Payload::file(file, length as u64),
+        None => Payload::Bytes(stored.bytes),
+    };
+    Ok(response(200).header("Content-Type", media_type.as_str()).body(body))
 }
 
 /// `PUT /v2/<name>/manifests/<tag-or-digest>` (end-7a), with further tags as `tag` parameters (end-7b)
@@ -49,7 +55,7 @@ pub(super) fn put(
         is: candidates(request.headers("If-Match"), Comparison::Strong),
         is_not: candidates(request.headers("If-None-Match"), Comparison::Weak),
     };
-    let bytes = read_limited(request, api.manifest_bytes_max)?;
+    let bytes = receive(api, request)?;
     let digest = match reference {
         Reference::Tag(_) => Digest::of(Algorithm::Sha256, &bytes),
         Reference::Digest(expected) => match Digest::of(expected.algorithm(), &bytes) {
@@ -103,12 +109,12 @@ fn tags_to_set(request: &Request, reference: &Reference) -> Result<Vec<Tag>, Err
     Ok(tags)
 }
 
-/// Reads a body into memory, which grows with what arrives, not with what is announced.
-fn read_limited(request: &mut Request, limit: u64) -> Result<Vec<u8>, Error> {
-    if request.body_length().is_some_and(|length| length > limit) {
-        return Err(Error::ManifestTooLarge { limit });
-    }
-    let mut bytes = Vec::new();
-    request.body().take(limit + 1).read_to_end(&mut bytes).map_err(Error::BodyUnreadable)?;
-    if bytes.len() as u64 > limit { Err(Error::ManifestTooLarge { limit }) } else { Ok(bytes) }
+/// The body, if it is not too large. It takes room as it arrives, not as it is announced.
+fn receive(api: &Api, request: &mut Request) -> Result<Document, Error> {
+    let limit = api.manifest_bytes_max;
+    let document = match request.body_length() {
+        Some(length) if length > limit => None,
+        _ => api.store.receive(&mut request.body(), limit)?,
+    };
+    document.ok_or(Error::ManifestTooLarge { limit })
 }

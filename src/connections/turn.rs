@@ -1,12 +1,14 @@
 //! A turn: the right to read a request's body and to answer it.
 
+use std::fs::File;
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
+use super::Timeouts;
+use super::crowd::{Guest, Pace};
 use super::stream::{Rest, Stream};
 use crate::error::Error;
 use crate::framing::{Framing, Headers, Message};
@@ -37,12 +39,13 @@ pub struct Turn {
     refused: Option<Error>,
     /// `None` when the turn has ended.
     stream: Option<Stream>,
-    seat: Arc<Seat>,
+    guest: Arc<Guest>,
+    back: Arc<Back>,
     rest: Rest,
     arrived: u64,
-    /// Somebody asked for the body. From then on a client that waits for "100 Continue" has it.
-    touched: bool,
-    read_timeout: Duration,
+    /// The body's, from when somebody asked for it. From then on a client that waits for "100 Continue" has it.
+    pace: Option<Pace>,
+    timeouts: Timeouts,
     busy: Option<Busy>,
 }
 
@@ -53,8 +56,8 @@ impl Turn {
         peer: SocketAddr,
         (headers, message): (Headers, Result<Message, Error>),
         stream: Stream,
-        seat: Arc<Seat>,
-        read_timeout: Duration,
+        (guest, back): (Arc<Guest>, Arc<Back>),
+        timeouts: Timeouts,
         busy: Busy,
     ) -> Self {
         // Of a message that is refused nothing is certain, least of all what comes behind it.
@@ -69,11 +72,12 @@ impl Turn {
             message,
             refused,
             stream: Some(stream),
-            seat,
+            guest,
+            back,
             rest,
             arrived: 0,
-            touched: false,
-            read_timeout,
+            pace: None,
+            timeouts,
             busy: Some(busy),
         }
     }
@@ -103,11 +107,6 @@ impl Turn {
         self.refused.take()
     }
 
-    /// The connection, to write the answer to.
-    pub fn socket(&self) -> Option<Socket> {
-        self.stream.as_ref().map(Stream::socket)
-    }
-
     /// Bytes of the body read so far.
     pub fn arrived(&self) -> u64 {
         self.arrived
@@ -119,18 +118,28 @@ impl Turn {
     /// The connection ended before the body did, the client fell silent, or the chunks are malformed.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(stream) = self.stream.as_mut().filter(|_| !self.rest.is_nothing()) else { return Ok(0) };
-        if !mem::replace(&mut self.touched, true) {
-            stream.set_timeout(self.read_timeout)?;
+        if self.pace.is_none() {
+            stream.set_timeout(self.timeouts.read)?;
             if self.message.expects_continue {
                 stream.socket().send(b"HTTP/1.1 100 Continue\r\n\r\n")?;
             }
         }
-        let read = stream.read_body(&mut self.rest, buffer);
+        let pace = self.pace.get_or_insert_with(|| Pace::new(self.timeouts.read));
+        let read = stream.read_body(&mut self.rest, buffer).and_then(|count| {
+            pace.moved(&self.guest, count as u64)?;
+            Ok(count)
+        });
         match &read {
             Ok(count) => self.arrived += *count as u64,
             Err(_) => self.rest = Rest::Unknown,
         }
         read
+    }
+
+    /// Where the answer goes.
+    pub fn outgoing(&self) -> Outgoing<'_> {
+        let socket = self.stream.as_ref().map(Stream::socket);
+        Outgoing { socket, guest: &self.guest, pace: Pace::new(self.timeouts.write), sent: 0 }
     }
 
     /// May another request follow on this connection? Not if the client does not want to, nor if much of the
@@ -139,7 +148,7 @@ impl Turn {
         let drainable = match &self.rest {
             Rest::Nothing => true,
             Rest::Unknown => false,
-            _ if self.message.expects_continue && !self.touched => false,
+            _ if self.message.expects_continue && self.pace.is_none() => false,
             Rest::Length(left) => *left <= DRAIN_BYTES_MAX,
             Rest::Chunks(_) => true, // as far as it goes
         };
@@ -156,7 +165,7 @@ impl Turn {
     fn give_back(&mut self, end: End) {
         if let Some(stream) = self.stream.take() {
             let rest = mem::replace(&mut self.rest, Rest::Nothing);
-            self.seat.put(Ended { end, stream, rest, announced: self.message.last });
+            self.back.put(Ended { end, stream, rest, announced: self.message.last });
         }
     }
 }
@@ -164,6 +173,68 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         self.give_back(End::Abort);
+    }
+}
+
+/// The outgoing half of a connection, for the body of one answer.
+pub struct Outgoing<'a> {
+    socket: Option<Socket>,
+    guest: &'a Guest,
+    pace: Pace,
+    sent: u64,
+}
+
+/// How much is sent at a time, at most, between two looks at the pace.
+const SEND_BYTES_MAX: u64 = 1 << 20;
+
+impl Outgoing<'_> {
+    /// Bytes sent so far.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Takes note that bytes were sent by other ways.
+    ///
+    /// # Errors
+    /// The client takes them too slowly.
+    pub fn note(&mut self, count: u64) -> io::Result<()> {
+        self.sent += count;
+        self.pace.moved(self.guest, count)
+    }
+
+    /// Sends bytes.
+    ///
+    /// # Errors
+    /// The client has gone, takes nothing, or too slowly.
+    pub fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let room = bytes.len().min(SEND_BYTES_MAX as usize);
+            let count = self.socket()?.send_some(&bytes[..room])?;
+            self.note(count as u64)?;
+            bytes = &bytes[count..];
+        }
+        Ok(())
+    }
+
+    /// Sends a part of a file.
+    ///
+    /// # Errors
+    /// As [`Self::send`]; `UnexpectedEof` when the file ends before.
+    pub fn send_file(&mut self, file: &File, mut start: u64, length: u64) -> io::Result<()> {
+        let end = start + length;
+        while start < end {
+            let count = self.socket()?.send_file(file, start, (end - start).min(SEND_BYTES_MAX))?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.note(count)?;
+            start += count;
+        }
+        Ok(())
+    }
+
+    fn socket(&self) -> io::Result<Socket> {
+        self.socket.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 
@@ -179,9 +250,9 @@ pub(super) struct Ended {
 
 /// Where that comes back to the connection.
 #[derive(Default)]
-pub(super) struct Seat(Mutex<Option<Ended>>);
+pub(super) struct Back(Mutex<Option<Ended>>);
 
-impl Seat {
+impl Back {
     /// What the turn that has ended left.
     pub(super) fn take(&self) -> Option<Ended> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()

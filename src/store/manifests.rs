@@ -6,6 +6,8 @@
 //! manifest stands.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::sync::Arc;
 
 use super::Store;
 use super::blobs::{parent, sync_folder_of};
@@ -194,6 +196,15 @@ impl Store {
         } else {
             Err(Error::NameUnknown(name.clone()))
         }
+    }
+
+    /// The file of a manifest, which holds what its digest says; `None` if it is not there any more, or was
+    /// written as a tag by hand.
+    ///
+    /// # Errors
+    /// [`Error::Disk`].
+    pub fn open_manifest(&self, name: &RepositoryName, digest: &Digest) -> Result<Option<Arc<File>>, Error> {
+        Ok(disk::open(&self.held_manifest(name, digest))?.map(Arc::new))
     }
 
     fn read_by_digest(

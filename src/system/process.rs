@@ -1,4 +1,8 @@
-//! The process: signals, and how many files it may open.
+//! The process: signals, memory, and how many files it may open.
+
+/// From this size on, memory is had from the system piece by piece and given back at once.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const MMAP_BYTES_MIN: libc::c_int = 128 << 10;
 
 /// Makes SIGTERM and SIGINT wait to be taken by [`wait_for_stop_signal`] instead of ending the process. To be
 /// called before other threads start, which inherit it.
@@ -45,4 +49,15 @@ pub fn descriptor_limit() -> u64 {
     // SAFETY: `limit` is a valid place for the answer.
     unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
     limit.rlim_cur
+}
+
+/// Keeps what is freed from piling up. The C library begins with the same limit, but raises it to the size of
+/// whatever was freed, up to 32 MiB; from then on each of its heaps keeps manifests' worth of memory that nobody
+/// uses. glibc's `mallopt` says why setting it ends that.
+pub fn give_memory_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: takes two numbers.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, MMAP_BYTES_MIN);
+    }
 }

@@ -204,6 +204,41 @@ fn a_body_that_is_slow_but_steady_arrives() {
 }
 
 #[test]
+fn a_body_or_an_answer_that_trickles_is_given_up() {
+    let registry = Registry::start_with(&["--read-timeout", "500ms", "--write-timeout", "500ms"]);
+    let location = registry.start_upload("a");
+    let mut sender = registry.begin("PATCH", &location, 10_000, b"x");
+    let begin = Instant::now();
+    let mut writer = sender.stream.get_ref().try_clone().unwrap();
+    let trickle = thread::spawn(move || {
+        use std::io::Write;
+        while begin.elapsed() < Duration::from_secs(15) && writer.write_all(b"x").is_ok() {
+            thread::sleep(Duration::from_millis(50)); // never silent for long
+        }
+    });
+    sender.read_answer("PATCH").expect("an answer").assert_error(408, "SIZE_INVALID");
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    drop(sender);
+    trickle.join().unwrap();
+
+    let blob = registry.push_blob("a", &bytes(1, 16 << 20));
+    let mut reader = Connection::open(registry.address);
+    reader.write(format!("GET /v2/a/blobs/{blob} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+    let begin = Instant::now();
+    let mut count = 0;
+    while begin.elapsed() < Duration::from_secs(15) {
+        match reader.stream.get_mut().read(&mut [0; 100]) {
+            Ok(0) | Err(_) => break,
+            Ok(some) => count += some,
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    let took = |log: String| log.lines().any(|line| line.contains("GET /v2/a/blobs/"));
+    eventually("the answer is given up", || took(registry.log()));
+    assert!(count < 100_000, "it was still reading");
+}
+
+#[test]
 fn an_answer_may_take_longer_than_a_connection_may_be_idle() {
     let registry = Registry::start_with(&["--idle-timeout", "300ms"]);
     let content = bytes(1, 16 << 20);
@@ -248,4 +283,23 @@ fn when_the_house_is_full_those_who_wait_longest_make_room() {
     assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
     idle[0].set_read_timeout(Some(Duration::from_secs(1))).unwrap();
     assert_eq!(idle[0].read(&mut [0]).unwrap(), 0, "the first who came was asked to leave");
+}
+
+#[test]
+fn when_the_house_is_full_of_requests_the_slowest_make_room() {
+    let registry = Registry::start_limited("ulimit -n 64", &[]);
+    let target = format!("/v2/a/blobs/uploads/?digest={}", sha256(b""));
+    let mut slow: Vec<Connection> = (0..20)
+        .map(|_| {
+            let mut client = Connection::open(registry.address);
+            let head = format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nx");
+            client.write(head.as_bytes());
+            client
+        })
+        .collect();
+    // For a minute they may be silent. Somebody else has to wait, but not that long.
+    let begin = Instant::now();
+    registry.push_image("a", "v1", b"layer");
+    assert!(begin.elapsed() < Duration::from_secs(40), "{:?}", begin.elapsed());
+    slow.clear();
 }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::start;
-use crate::harness::{Connection, RESIDENT_MAX, Registry, Usage, eventually};
+use crate::harness::{Connection, OCI_INDEX, RESIDENT_MAX, Registry, Usage, eventually};
 
 /// Asserts that what an attack took comes back. Idle threads stay for a while, the library's for 5 s and ours for
 /// 10: one test waits for that.
@@ -185,4 +185,41 @@ impl Drop for TcpFlood {
         let _ = self.stream.shutdown(std::net::Shutdown::Both);
         self.thread.take().unwrap().join().unwrap();
     }
+}
+
+#[test]
+fn fat_manifests_sent_and_taken_slowly_fill_no_memory() {
+    let registry = start();
+    let before = registry.usage();
+    let mut fat = format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":[]}}"#).into_bytes();
+    fat.resize(8 << 20, b' ');
+    registry.put_manifest("victim", "fat", OCI_INDEX, &fat).assert(201, &[]);
+    let (last, most) = fat.split_last().unwrap();
+    let senders: Vec<Connection> = (0..30)
+        .map(|_| {
+            let mut client = Connection::open(registry.address);
+            let length = fat.len();
+            let head =
+                format!("PUT /v2/victim/manifests/fat HTTP/1.1\r\nHost: a\r\nContent-Length: {length}");
+            client.write(format!("{head}\r\nContent-Type: text/plain\r\n\r\n").as_bytes());
+            client.write(most);
+            client
+        })
+        .collect();
+    let readers: Vec<Connection> = (0..30)
+        .map(|_| {
+            let mut client = Connection::open(registry.address);
+            client.write(b"GET /v2/victim/manifests/fat HTTP/1.1\r\nHost: a\r\n\r\n");
+            client
+        })
+        .collect();
+    assert!(others_are_served(&registry) < RESIDENT_MAX, "{:?}", registry.usage());
+    for mut client in senders {
+        client.write(&[*last]);
+        client.read_answer("PUT").expect("an answer").assert_error(400, "MANIFEST_INVALID"); // by its type
+    }
+    for mut client in readers {
+        assert!(client.read_answer("GET").expect("an answer").body == fat);
+    }
+    assert_recovers(&registry, before);
 }

@@ -1,0 +1,111 @@
+//! What a client takes or sends in its own time lies in a file meanwhile: memory is ours, time is theirs.
+//!
+//! A manifest may have megabytes, and so may a list. Thousands of clients that send one but for its last byte, or
+//! ask for one and do not read, would fill any memory.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::ops::Deref;
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use super::Store;
+use super::disk::{self, failed};
+use crate::error::Error;
+use crate::reference::UploadId;
+
+/// Up to so many bytes are kept in memory all the same.
+const MEMORY_BYTES_MAX: usize = 64 << 10;
+
+/// How many documents of more than that are in memory at a time, to be read and checked.
+const LARGE_MAX: usize = 4;
+
+/// Those that may still come.
+static FREE: Mutex<usize> = Mutex::new(LARGE_MAX);
+static FREED: Condvar = Condvar::new();
+
+/// A document in memory.
+pub struct Document {
+    bytes: Vec<u8>,
+    _large: Option<Large>,
+}
+
+/// The right to have a large document in memory, until it is dropped.
+struct Large;
+
+impl Store {
+    /// Takes a whole body of at most `limit` bytes; `None` if it has more.
+    ///
+    /// # Errors
+    /// [`Error::BodyUnreadable`] from the client's side, [`Error::Disk`] from ours.
+    pub fn receive(&self, body: &mut dyn Read, limit: u64) -> Result<Option<Document>, Error> {
+        let mut bytes = Vec::new();
+        body.take(MEMORY_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(Error::BodyUnreadable)?;
+        if bytes.len() as u64 > limit {
+            return Ok(None);
+        }
+        if bytes.len() <= MEMORY_BYTES_MAX {
+            return Ok(Some(Document { bytes, _large: None }));
+        }
+        let (file, path) = self.nameless()?;
+        let write = |bytes: &[u8], offset| disk::write(&file, &path, offset, bytes);
+        let mut length = 0;
+        loop {
+            write(&bytes, length)?;
+            length += bytes.len() as u64;
+            bytes.resize(MEMORY_BYTES_MAX, 0);
+            match body.read(&mut bytes) {
+                Ok(0) => break,
+                Ok(count) => bytes.truncate(count),
+                Err(error) if error.kind() == ErrorKind::Interrupted => bytes.clear(),
+                Err(error) => return Err(Error::BodyUnreadable(error)),
+            }
+            if length + bytes.len() as u64 > limit {
+                return Ok(None);
+            }
+        }
+        let large = Large::wait();
+        bytes.resize(usize::try_from(length).unwrap_or(usize::MAX), 0); // what has come, not what was announced
+        file.read_exact_at(&mut bytes, 0).map_err(failed("read", &path))?;
+        Ok(Some(Document { bytes, _large: Some(large) }))
+    }
+
+    /// Lays bytes down in a file, which goes when it is closed. `None` when the disk does not take them.
+    pub fn lay_down(&self, bytes: &[u8]) -> Option<Arc<File>> {
+        let (file, path) = self.nameless().ok()?;
+        disk::write(&file, &path, 0, bytes).ok()?;
+        Some(Arc::new(file))
+    }
+
+    /// A file that no longer has the name it was made under, and is gone when it is closed.
+    fn nameless(&self) -> Result<(File, std::path::PathBuf), Error> {
+        let path = self.upload(&UploadId::random()?);
+        let file = disk::create(&path)?;
+        disk::remove(&path)?;
+        Ok((file, path))
+    }
+}
+
+impl Deref for Document {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Large {
+    fn wait() -> Self {
+        let free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = FREED.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
+        *free -= 1;
+        Self
+    }
+}
+
+impl Drop for Large {
+    fn drop(&mut self) {
+        *FREE.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        FREED.notify_one();
+    }
+}
