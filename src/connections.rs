@@ -19,6 +19,7 @@
 //! comes next, nothing more is read as a request.
 
 mod crowd;
+mod outgoing;
 mod stream;
 mod turn;
 
@@ -30,9 +31,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use self::crowd::{Crowd, Seat};
+pub use self::outgoing::Outgoing;
 use self::stream::{Rest, Stream, left_until};
 use self::turn::{Back, DRAIN_BYTES_MAX};
-pub use self::turn::{Busy, End, Outgoing, Turn};
+pub use self::turn::{Busy, End, Turn};
 use crate::error::Error;
 use crate::framing::{self, Head};
 use crate::log::{self, Level};

@@ -48,6 +48,7 @@
 pub mod api;
 pub mod auth;
 pub mod base64;
+pub mod buffer;
 pub mod cli;
 pub mod clock;
 pub mod config;

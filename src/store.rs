@@ -35,6 +35,7 @@
 pub mod blobs;
 pub mod catalog;
 pub mod disk;
+mod hashing;
 pub mod manifests;
 pub mod referrers;
 pub mod spool;

@@ -1,6 +1,5 @@
 //! A turn: the right to read a request's body and to answer it.
 
-use std::fs::File;
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
@@ -9,10 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Timeouts;
 use super::crowd::{Guest, Pace};
+use super::outgoing::Outgoing;
 use super::stream::{Rest, Stream};
 use crate::error::Error;
 use crate::framing::{Framing, Headers, Message};
-use crate::system::socket::Socket;
 
 /// How much of a body that nobody wants is read to keep the connection for the next request.
 pub(super) const DRAIN_BYTES_MAX: u64 = 1 << 20;
@@ -139,7 +138,7 @@ impl Turn {
     /// Where the answer goes.
     pub fn outgoing(&self) -> Outgoing<'_> {
         let socket = self.stream.as_ref().map(Stream::socket);
-        Outgoing { socket, guest: &self.guest, pace: Pace::new(self.timeouts.write), sent: 0 }
+        Outgoing::new(socket, &self.guest, self.timeouts.write)
     }
 
     /// May another request follow on this connection? Not if the client does not want to, nor if much of the
@@ -173,68 +172,6 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         self.give_back(End::Abort);
-    }
-}
-
-/// The outgoing half of a connection, for the body of one answer.
-pub struct Outgoing<'a> {
-    socket: Option<Socket>,
-    guest: &'a Guest,
-    pace: Pace,
-    sent: u64,
-}
-
-/// How much is sent at a time, at most, between two looks at the pace.
-const SEND_BYTES_MAX: u64 = 1 << 20;
-
-impl Outgoing<'_> {
-    /// Bytes sent so far.
-    pub fn sent(&self) -> u64 {
-        self.sent
-    }
-
-    /// Takes note that bytes were sent by other ways.
-    ///
-    /// # Errors
-    /// The client takes them too slowly.
-    pub fn note(&mut self, count: u64) -> io::Result<()> {
-        self.sent += count;
-        self.pace.moved(self.guest, count)
-    }
-
-    /// Sends bytes.
-    ///
-    /// # Errors
-    /// The client has gone, takes nothing, or too slowly.
-    pub fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let room = bytes.len().min(SEND_BYTES_MAX as usize);
-            let count = self.socket()?.send_some(&bytes[..room])?;
-            self.note(count as u64)?;
-            bytes = &bytes[count..];
-        }
-        Ok(())
-    }
-
-    /// Sends a part of a file.
-    ///
-    /// # Errors
-    /// As [`Self::send`]; `UnexpectedEof` when the file ends before.
-    pub fn send_file(&mut self, file: &File, mut start: u64, length: u64) -> io::Result<()> {
-        let end = start + length;
-        while start < end {
-            let count = self.socket()?.send_file(file, start, (end - start).min(SEND_BYTES_MAX))?;
-            if count == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            self.note(count)?;
-            start += count;
-        }
-        Ok(())
-    }
-
-    fn socket(&self) -> io::Result<Socket> {
-        self.socket.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 

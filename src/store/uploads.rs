@@ -22,14 +22,16 @@ use serde_json::{Value, json};
 
 use super::Store;
 use super::disk::{self, failed};
+use super::hashing::Hashing;
+use crate::buffer::Buffer;
 use crate::clock::Utc;
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::{Error, PathError};
 use crate::name::RepositoryName;
 use crate::reference::UploadId;
 
-/// The buffer that bodies are read through.
-const BUFFER_BYTES: usize = 256 << 10;
+/// So much of a body is hashed by the thread that writes it. Another one is worth its while for a larger one only.
+const ALONE_BYTES: u64 = 1 << 20;
 
 /// Names the format of the hash state in `hash.json`: it is the `sha2` crate's own and may change with its
 /// minor version. A state of another format is not used, and the bytes are hashed again.
@@ -148,24 +150,58 @@ impl Upload<'_> {
     /// [`Error::BodyUnreadable`] from the client's side, [`Error::Disk`] from ours.
     pub fn append(&mut self, body: &mut dyn Read) -> Result<(), Error> {
         self.catch_up()?;
-        let path = self.folder.join("data");
-        let mut buffer = vec![0; BUFFER_BYTES];
+        let (mut buffer, mut beside) = (Buffer::new(u64::MAX), None);
+        let alone_until = self.offset + ALONE_BYTES;
         loop {
-            let count = match body.read(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(count) => count,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Error::BodyUnreadable(error)),
-            };
-            self.unseal()?;
-            if let Err(error) = disk::write(&self.data, &path, self.offset, &buffer[..count]) {
-                self.truncate(self.offset)?; // a part of it may have been written, and is not hashed
-                return Err(error.into());
+            if self.offset >= alone_until && beside.is_none() {
+                beside = Some(Hashing::start(self.hasher.clone()));
+            }
+            if let Some(Some(hashing)) = beside {
+                return self.append_beside(body, hashing);
+            }
+            let count = self.take(body, &mut buffer)?;
+            if count == 0 {
+                return Ok(());
             }
             self.hasher.update(&buffer[..count]);
-            self.offset += count as u64;
             self.hashed = self.offset;
         }
+    }
+
+    /// The same, while another thread hashes.
+    fn append_beside(&mut self, body: &mut dyn Read, hashing: Hashing) -> Result<(), Error> {
+        let taken = loop {
+            let mut buffer = hashing.buffer();
+            match self.take(body, &mut buffer) {
+                Ok(0) => break Ok(()),
+                Ok(count) => hashing.hash(buffer, count),
+                Err(error) => break Err(error),
+            }
+        };
+        if let Some(hasher) = hashing.finish() {
+            (self.hasher, self.hashed) = (hasher, self.offset);
+        }
+        taken
+    }
+
+    /// Reads some of a body and writes it to the session. 0 is the end.
+    fn take(&mut self, body: &mut dyn Read, buffer: &mut [u8]) -> Result<usize, Error> {
+        let count = loop {
+            match body.read(buffer) {
+                Ok(0) => return Ok(0),
+                Ok(count) => break count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::BodyUnreadable(error)),
+            }
+        };
+        self.unseal()?;
+        if let Err(error) = disk::write(&self.data, &self.folder.join("data"), self.offset, &buffer[..count])
+        {
+            self.truncate(self.offset)?; // a part of it may have been written, and will not be hashed
+            return Err(error.into());
+        }
+        self.offset += count as u64;
+        Ok(count)
     }
 
     /// Keeps the state of the hash for the next request. Without it that one reads what is there again. It vouches
@@ -258,7 +294,7 @@ impl Upload<'_> {
         if self.hashed == self.offset {
             return Ok(());
         }
-        let mut buffer = vec![0; BUFFER_BYTES];
+        let mut buffer = Buffer::new(self.offset - self.hashed);
         while self.hashed < self.offset {
             let count = self.data.read_at(&mut buffer, self.hashed).map_err(failed("read", &path))?;
             if count == 0 {

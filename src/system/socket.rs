@@ -5,22 +5,13 @@
 //! `recv` stands in for the C library's, and for the server's connections asks the [`Reader`], which lets heads
 //! through one at a time and after a check (see [`crate::connections`]).
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-#[cfg(target_os = "linux")]
-use std::os::fd::AsRawFd;
 use std::os::fd::{FromRawFd, RawFd};
-#[cfg(not(target_os = "linux"))]
-use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::time::Duration;
-
-/// How much of a file is copied at a time, where the system cannot send it by itself.
-#[cfg(not(target_os = "linux"))]
-const COPY_BYTES: usize = 256 << 10;
 
 /// Reads for the HTTP library: puts bytes into the room that it offers, and says how many, none at the end.
 /// `None` when the socket is no business of the reader's.
@@ -125,35 +116,6 @@ impl Socket {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 sent => return sent,
             }
-        }
-    }
-
-    /// Sends some of a file, `length` bytes at most, and says how many; none at the file's end. The bytes go from
-    /// the system's memory to the socket, on Linux without a copy in ours.
-    ///
-    /// # Errors
-    /// As [`Self::send`], and the file's.
-    pub fn send_file(self, file: &File, start: u64, length: u64) -> io::Result<u64> {
-        #[cfg(target_os = "linux")]
-        loop {
-            let mut offset = libc::off_t::try_from(start).map_err(io::Error::other)?;
-            let length = usize::try_from(length).unwrap_or(usize::MAX);
-            // SAFETY: two open descriptors, and a place for the offset that outlives the call.
-            let count = unsafe { libc::sendfile(self.0, file.as_raw_fd(), &raw mut offset, length) };
-            match u64::try_from(count) {
-                Ok(count) => return Ok(count),
-                Err(_) => match io::Error::last_os_error() {
-                    error if error.kind() == io::ErrorKind::Interrupted => {}
-                    error => return Err(error),
-                },
-            }
-        }
-        #[cfg(not(target_os = "linux"))]
-        {
-            let mut buffer = vec![0; usize::try_from(length).unwrap_or(usize::MAX).min(COPY_BYTES)];
-            let count = file.read_at(&mut buffer, start)?;
-            self.send(&buffer[..count])?;
-            Ok(count as u64)
         }
     }
 

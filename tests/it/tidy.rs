@@ -121,8 +121,7 @@ fn only_the_store_touches_files() {
         "src/main.rs",       // reads the configuration file
         "src/auth/users.rs", // reads the htpasswd file, and again when it changes
         "src/response.rs",   // sends a file that the store has opened
-        "src/connections/turn.rs",
-        "src/system/socket.rs",
+        "src/connections/outgoing.rs",
     ];
     only(&allowed, &["std::fs"]);
 }
