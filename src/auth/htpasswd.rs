@@ -5,7 +5,8 @@
 //! alice:$2y$10$vtuMu5Xp3o5At5R/YksiQuAM.Hki/eGcAiwdCwhU26Tg2QjZS9Np2
 //! ```
 //!
-//! Nothing is passed over: a line that could not let its user in is an error, not a user who cannot log in.
+//! Nothing is passed over in silence: a line that could not let its user in is an error, not a user who cannot log
+//! in.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -75,32 +76,46 @@ impl Hash {
 
 /// The users of a file and their hashes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Users(Vec<(String, Hash)>); // sorted by name; never empty
+pub struct Users(Vec<(String, Hash)>); // sorted by name
 
 impl Users {
-    /// Reads the whole file.
+    /// Reads a file that must be good: every line of it, and not without a user.
     ///
     /// # Errors
     /// What is wrong with it, beginning with the line.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut users = Vec::new();
+        let (users, mistakes) = Self::read(text);
+        match mistakes.into_iter().next() {
+            Some(first) => Err(first),
+            None if users.0.is_empty() => Err("there is no user in it".to_owned()),
+            None => Ok(users),
+        }
+    }
+
+    /// Reads each line for itself: the users of those that can be used, and what is wrong with the others. A user
+    /// who is there twice has the password that comes first.
+    pub fn read(text: &str) -> (Self, Vec<String>) {
+        let (mut users, mut mistakes) = (Vec::new(), Vec::new());
         let mut lines = HashMap::new();
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.trim_end();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let (user, hash) = parse_line(line).map_err(|why| format!("line {number}: {why}"))?;
-            if let Some(first) = lines.insert(user.clone(), number) {
-                return Err(format!("line {number}: {user:?} is there already, in line {first}"));
+            let parsed = parse_line(line).and_then(|(user, hash)| match lines.get(&user) {
+                Some(first) => Err(format!("{user:?} is there already, in line {first}")),
+                None => Ok((user, hash)),
+            });
+            match parsed {
+                Ok((user, hash)) => {
+                    lines.insert(user.clone(), number);
+                    users.push((user, hash));
+                }
+                Err(why) => mistakes.push(format!("line {number}: {why}")),
             }
-            users.push((user, hash));
-        }
-        if users.is_empty() {
-            return Err("there is no user in it".to_owned());
         }
         users.sort_unstable_by(|(one, _): &(String, Hash), (other, _)| one.cmp(other));
-        Ok(Self(users))
+        (Self(users), mistakes)
     }
 
     /// The hash of a user's password.
@@ -110,10 +125,11 @@ impl Users {
     }
 
     /// The hash of some user or other, the same for the same `seed`. Who is unknown is checked against it in
-    /// vain, so that it takes as long as with users there are, also where their hashes differ in cost.
-    pub fn any(&self, seed: u64) -> &Hash {
-        let at = seed % self.0.len() as u64;
-        &self.0[usize::try_from(at).unwrap_or(0)].1
+    /// vain, so that it takes as long as with users there are, also where their hashes differ in cost. `None`:
+    /// there are no users.
+    pub fn any(&self, seed: u64) -> Option<&Hash> {
+        let at = seed.checked_rem(self.0.len() as u64)?;
+        self.0.get(usize::try_from(at).ok()?).map(|(_, hash)| hash)
     }
 
     /// How many there are.
@@ -127,8 +143,11 @@ fn parse_line(line: &str) -> Result<(String, Hash), String> {
     let Some((user, hash)) = line.split_once(':') else {
         return Err("there is no colon; it should read user:hash".to_owned());
     };
-    if user.is_empty() || user.len() > USER_BYTES_MAX || user.chars().any(char::is_control) {
-        return Err(format!("a user's name has 1 to {USER_BYTES_MAX} bytes and no control characters"));
+    let is_text = !user.contains(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER);
+    if user.is_empty() || user.len() > USER_BYTES_MAX || !is_text {
+        let why =
+            format!("a user's name is UTF-8, of 1 to {USER_BYTES_MAX} bytes, without control characters");
+        return Err(why);
     }
     if matches!(user, "anyone" | "*") {
         return Err(format!("no user can have the name {user:?}, which means others in rules"));
@@ -189,7 +208,8 @@ mod tests {
             assert!(error.ends_with("what works") && (hash.is_empty() || !error.contains(hash)), "{error}");
         }
         check_refused("\n\nalice", "line 3: there is no colon");
-        check_refused(":HASH", "line 1: a user's name has 1 to 255 bytes");
+        check_refused(":HASH", "line 1: a user's name is UTF-8, of 1 to 255 bytes");
+        check_refused("a\u{fffd}:HASH", "line 1: a user's name is UTF-8");
         check_refused("a\u{1}:HASH", "line 1: a user's name");
         check_refused(&format!("{}:HASH", "a".repeat(256)), "line 1: a user's name");
         check_refused("anyone:HASH", "line 1: no user can have the name \"anyone\"");
@@ -209,12 +229,25 @@ mod tests {
     }
 
     #[test]
-    fn there_is_always_a_hash_to_check_against() {
+    fn where_there_is_a_user_there_is_a_hash_to_check_against() {
         let users = Users::parse(&format!("a:{SECRET}\nb:{SECRET}")).unwrap();
         assert_eq!(users.get("c"), None);
         for seed in [0, 1, 2, u64::MAX] {
-            assert_eq!(users.any(seed).as_str(), SECRET);
+            assert_eq!(users.any(seed).unwrap().as_str(), SECRET);
+            assert_eq!(Users::read("").0.any(seed), None);
         }
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_used_takes_no_other_with_it() {
+        let text = format!("alice:{SECRET}\nbob:secret\ncarol\nalice:{}\ndora:{SECRET}", "x".repeat(60));
+        let (users, mistakes) = Users::read(&text);
+        let names: Vec<&str> = users.0.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["alice", "dora"]);
+        assert_eq!(mistakes.len(), 3, "{mistakes:?}");
+        let (users, mistakes) = Users::read(&format!("a:{SECRET}\na:{}", SECRET.replace("$2y$", "$2b$")));
+        assert_eq!(users.get("a").unwrap().as_str(), SECRET, "the first");
+        assert_eq!(mistakes, ["line 2: \"a\" is there already, in line 1"]);
     }
 
     #[test]

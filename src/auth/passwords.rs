@@ -59,7 +59,9 @@ impl Passwords {
     /// are being looked at.
     pub fn check(&self, users: &Users, given: &Credentials, peer: IpAddr) -> Result<bool, Error> {
         let known = users.get(&given.user);
-        let hash = known.unwrap_or_else(|| users.any(self.seed(&given.user)));
+        let Some(hash) = known.or_else(|| users.any(self.seed(&given.user))) else {
+            return Ok(false); // there are no users
+        };
         let key = self.keys.key(&[&given.user, &given.password, hash.as_str()]);
         let guesser = Guesser::new(&self.keys, peer, &given.user);
 
@@ -165,6 +167,13 @@ mod tests {
         assert_eq!(check(&passwords, &users("alice"), "alice", "a"), Some(true));
         assert_eq!(check(&passwords, &users("alicia"), "alice", "a"), Some(false));
         assert_eq!(check(&passwords, &users("alicia"), "alicia", "a"), Some(true));
+    }
+
+    #[test]
+    fn a_password_is_forgotten_with_the_last_user() {
+        let passwords = Passwords::new().unwrap();
+        assert_eq!(check(&passwords, &users(&[("alice", "a")], 4), "alice", "a"), Some(true));
+        assert_eq!(check(&passwords, &Users::read("").0, "alice", "a"), Some(false));
     }
 
     #[test]

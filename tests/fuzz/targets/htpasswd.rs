@@ -18,9 +18,14 @@ fuzz_target!(|file: &str| {
     }) {
         drop(Users::parse(str::from_utf8(&large).unwrap()));
     }
+    let (usable, mistakes) = Users::read(file);
+    assert_eq!(Users::parse(file).is_ok(), mistakes.is_empty() && usable.count() > 0);
+    assert_eq!(usable.any(file.len() as u64).is_some(), usable.count() > 0);
     let lines = file.lines().map(str::trim_end).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    assert_eq!(lines.clone().count(), usable.count() + mistakes.len(), "each line is a user or a mistake");
     match Users::parse(file) {
         Ok(users) => {
+            assert_eq!(users, usable);
             let mut count = 0;
             for line in lines {
                 let (user, hash) = line.split_once(':').unwrap();
@@ -31,7 +36,7 @@ fuzz_target!(|file: &str| {
             }
             assert_eq!(users.count(), count, "each line is a user");
             for seed in [0, 1, 2, file.len() as u64, u64::MAX] {
-                check_hash(users.any(seed).as_str());
+                check_hash(users.any(seed).unwrap().as_str());
             }
             assert!(
                 !format!("{users:?}").contains("$2y$") || file.split(':').any(|user| user.contains("$2y$"))
