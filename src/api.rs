@@ -63,7 +63,7 @@ impl Api {
             Route::GetBlob { name, digest } => blobs::get(self, request, name, digest),
             Route::DeleteBlob { name, digest } => blobs::delete(self, name, digest),
             Route::GetManifest { name, reference } => manifests::get(self, request, name, reference),
-            Route::PutManifest { name, reference } => manifests::put(self, request, name, reference),
+            Route::PutManifest { name, reference } => manifests::put(self, caller, request, name, reference),
             Route::DeleteManifest { name, reference } => manifests::delete(self, name, reference),
             Route::StartUpload { name } => uploads::start(self, caller, request, name),
             Route::GetUpload { name, id } => uploads::status(self, name, id),

@@ -204,6 +204,8 @@ pub enum Error {
         /// What the tag points at now.
         current: Option<Digest>,
     },
+    /// The same, for somebody who may not know what the tag points at.
+    ConditionFailed,
 
     // ---- our side
     /// A file could not be read or written.
@@ -250,7 +252,7 @@ impl Error {
             Self::ManifestTooLarge { .. } => 413,
             Self::ManifestBlobUnknown(_) => 404,
             Self::TooManyTags { .. } => 414,
-            Self::PreconditionFailed { .. } => 412,
+            Self::PreconditionFailed { .. } | Self::ConditionFailed => 412,
             Self::Disk(error) if error.is_for_lack_of_room() => 507,
             Self::Disk(_) => 500,
             Self::Random(_) => 500,
@@ -293,7 +295,7 @@ impl Error {
             Self::ManifestTooLarge { .. } => "MANIFEST_INVALID",
             Self::ManifestBlobUnknown(_) => "MANIFEST_BLOB_UNKNOWN",
             Self::TooManyTags { .. } => "MANIFEST_INVALID",
-            Self::PreconditionFailed { .. } => "DENIED",
+            Self::PreconditionFailed { .. } | Self::ConditionFailed => "DENIED",
             Self::Disk(_) => "UNKNOWN",
             Self::Random(_) => "UNKNOWN",
             Self::Panicked => "UNKNOWN",
@@ -319,7 +321,7 @@ impl Error {
             Self::UploadOutOfOrder { .. } | Self::ChunkLength { .. } | Self::DigestMismatch { .. } => None,
             Self::NameUnknown(_) | Self::ManifestUnknown { .. } | Self::ManifestInvalid { .. } => None,
             Self::ManifestTooLarge { .. } | Self::ManifestBlobUnknown(_) | Self::TooManyTags { .. } => None,
-            Self::PreconditionFailed { .. } => None,
+            Self::PreconditionFailed { .. } | Self::ConditionFailed => None,
             Self::Disk(_) | Self::Random(_) | Self::Panicked => None,
         }
     }
@@ -374,6 +376,7 @@ impl Error {
             Self::PreconditionFailed { current } => {
                 json!({ "current": current.as_ref().map(Digest::to_string) })
             }
+            Self::ConditionFailed => Value::Null,
             Self::Disk(_) | Self::Random(_) | Self::Panicked => Value::Null,
         }
     }
@@ -500,6 +503,7 @@ impl fmt::Display for Error {
             Self::PreconditionFailed { current: None } => {
                 write!(f, "the condition does not hold: there is no such tag; nothing was written")
             }
+            Self::ConditionFailed => write!(f, "the condition does not hold; nothing was written"),
             Self::Disk(_) if self.status() == 507 => {
                 write!(f, "the registry's disk is full; nothing was stored")
             }

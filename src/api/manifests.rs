@@ -1,6 +1,7 @@
 //! Manifests: pull, push, delete, by tag or digest.
 
 use super::{Api, Comparison, candidates, etag, is_known};
+use crate::auth::Caller;
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::http::Request;
@@ -46,6 +47,7 @@ pub(super) fn get(
 /// `PUT /v2/<name>/manifests/<tag-or-digest>` (end-7a), with further tags as `tag` parameters (end-7b)
 pub(super) fn put(
     api: &Api,
+    caller: &Caller<'_>,
     request: &mut Request,
     name: &RepositoryName,
     reference: &Reference,
@@ -65,7 +67,11 @@ pub(super) fn put(
     };
     let manifest = Manifest::parse(&bytes, request.header("Content-Type"))?;
     let new = NewManifest { digest: &digest, bytes: &bytes, content: &manifest, tags: &tags, condition };
-    api.store.put_manifest(name, &new)?;
+    api.store.put_manifest(name, &new).map_err(|error| match error {
+        // Who may only push is not told what is there.
+        Error::PreconditionFailed { .. } if !caller.may_pull(name) => Error::ConditionFailed,
+        other => other,
+    })?;
 
     let route = Route::GetManifest { name: name.clone(), reference: Reference::Digest(digest.clone()) };
     let mut response = Response::new(201)

@@ -2,6 +2,9 @@
 
 use std::thread;
 
+use serde_json::json;
+
+use crate::harness::users::{Users, login};
 use crate::harness::{Answer, Connection, Image, OCI_MANIFEST, Registry, sha256};
 
 fn etag(digest: &str) -> String {
@@ -90,6 +93,29 @@ fn a_tag_is_created_only_if_there_is_none() {
     assert_eq!(registry.snapshot(), before, "nothing was written, the manifest neither");
     put_if(&registry, &two, "v2", &[("If-None-Match", "*")]).assert(201, &[]);
     registry.assert_tagged("a", "v2", &two.digest, &two.manifest);
+}
+
+/// Who may push and not pull learns no digest, though they may learn that there is a tag.
+#[test]
+fn a_condition_that_fails_tells_what_is_there_only_to_those_who_may_pull() {
+    let users = Users::new(&["reader", "writer"]);
+    let registry = users.start_with_rules(json!([
+        { "user": "*", "repository": "a", "push": true },
+        { "user": "reader", "repository": "a", "pull": true },
+    ]));
+    let image = registry.start_beside_with(&[]).push_image("a", "v1", b"layer");
+    let path = "/v2/a/manifests/v1";
+    let put = |user: &str, header: &str, value: &str| {
+        let headers = [("Authorization", &*login(user)), ("Content-Type", OCI_MANIFEST), (header, value)];
+        registry.send("PUT", path, &headers, &image.manifest)
+    };
+    assert_refused(&put("reader", "If-None-Match", "*"), Some(&image.digest));
+    for (header, value) in [("If-None-Match", "*"), ("If-Match", "\"sha256:0\"")] {
+        let answer = put("writer", header, value);
+        assert_refused(&answer, None);
+        let text = String::from_utf8(answer.body).unwrap();
+        assert!(!text.contains("sha256:"), "{text}");
+    }
 }
 
 #[test]

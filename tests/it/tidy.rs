@@ -208,7 +208,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 
 /// Longer files, each with the number of lines it may have, and why.
 const LONG_FILES: &[(&str, usize)] = &[
-    ("src/error.rs", 525), // three matches over one enum, which lose their point when they are apart
+    ("src/error.rs", 530), // three matches over one enum, which lose their point when they are apart
 ];
 
 /// Longer functions, and why.
