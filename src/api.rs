@@ -10,10 +10,13 @@ mod referrers;
 mod tags;
 mod uploads;
 
+use std::net::IpAddr;
+
 use crate::auth::{Auth, Caller, basic};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::http::Request;
+use crate::proxies::Proxies;
 use crate::response::Response;
 use crate::route::{Route, encode};
 use crate::store::Store;
@@ -25,6 +28,8 @@ pub struct Api {
     pub store: Store,
     /// Who may do what.
     pub auth: Auth,
+    /// Who is believed to ask for others.
+    pub proxies: Proxies,
     /// What goes in front of the paths in `Location` headers: nothing, or the URL that clients reach us by.
     pub public_url: String,
     /// The largest manifest, in bytes.
@@ -51,7 +56,12 @@ impl Api {
     fn admit(&self, route: &Route, request: &Request) -> Result<Caller<'_>, Error> {
         let mut lines = request.headers("Authorization");
         let authorization = lines.next().map(|first| lines.next().map_or(first, |_| ""));
-        self.auth.admit(route, authorization, request.peer().ip())
+        self.auth.admit(route, authorization, self.client(request))
+    }
+
+    /// Who asks, also by way of a proxy that is trusted.
+    pub fn client(&self, request: &Request) -> IpAddr {
+        self.proxies.client(request.peer().ip(), request.headers("X-Forwarded-For"))
     }
 
     fn dispatch(&self, route: &Route, caller: &Caller<'_>, request: &mut Request) -> Result<Response, Error> {

@@ -269,7 +269,7 @@ fn settings_help() -> String {
             setting.flag_and_value(),
             setting.help.iter().map(|line| line.trim()).chain([names.as_str()]),
         );
-        if setting.name() == "auth.anonymous_pull" {
+        if setting.name() == "auth.trusted_proxies" {
             text += &entry(RULES.0, RULES.1.iter().copied());
         }
     }

@@ -27,6 +27,7 @@ pub(crate) use self::nearest::{did_you_mean, nearest};
 use self::value::Want;
 use crate::auth::rules::Rule;
 use crate::log::{Format, Level};
+use crate::proxies::Proxies;
 
 /// Turns the table into a struct for each section, [`Config`] of them, its defaults, and [`SETTINGS`].
 /// The documentation of a field is its help text too, line by line.
@@ -114,6 +115,10 @@ settings! {
         htpasswd: Option<PathBuf> = optional_path(""), "--htpasswd FILE";
         /// Let everybody pull everything, also without a password.
         anonymous_pull: bool = switch("false"), "--anonymous-pull";
+        /// The proxies that are believed when X-Forwarded-For says who asks: IP
+        /// addresses, or networks as 10.0.0.0/8, with commas between. For who asks
+        /// wrong passwords are counted, and that is whom the log shows.
+        trusted_proxies: Proxies = proxies(""), "--trusted-proxy ADDR";
     }
     /// The log on standard error.
     logging: Logging {
@@ -171,6 +176,9 @@ pub const EXTRA_FLAGS: &[(&str, &str)] = &[
 /// Looks like one of ours, and is where podman, skopeo and buildah keep their logins.
 const PODMANS_VARIABLE: &str = "REGISTRY_AUTH_FILE";
 
+/// Typed more than once, all of them count and not the last alone.
+const LIST_FLAG: &str = "--trusted-proxy";
+
 const CONFIG_VARIABLE: &str = "REGISTRY_CONFIG";
 
 /// Why the configuration cannot be used: one line that names the source and the thing.
@@ -214,7 +222,9 @@ impl Config {
             config.apply_variable(variable, value)?;
         }
         for (flag, value) in flags {
-            config.apply_flag(flag, value)?;
+            let all = flags.iter().filter(|(other, _)| flag == LIST_FLAG && other == flag);
+            let all = all.map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(",");
+            config.apply_flag(flag, if flag == LIST_FLAG { &all } else { value })?;
         }
         match config.contradiction() {
             Some(why) => Err(ConfigError(why)),
@@ -506,7 +516,7 @@ mod tests {
         check_file_refused("[]", "the file is a list, but must be an object");
         check_file_refused(r#"{"server": {"port": 1, "port": 1}}"#, "server.port is there twice");
         check_file_refused(r#"{"server": {}, "server": {}}"#, "server is there twice");
-        let auth = "auth has htpasswd, anonymous_pull, rules";
+        let auth = "auth has htpasswd, anonymous_pull, trusted_proxies, rules";
         let rule = format!("auth.rule is not a setting (did you mean auth.rules?); {auth}");
         check_file_refused(r#"{"auth": {"rule": []}}"#, &rule);
         check_file_refused("", "not JSON: EOF while parsing a value at line 1 column 0");
@@ -522,6 +532,20 @@ mod tests {
             let rules = serde_json::json!([{ "user": "*", "repository": "team/**", "pull": true }]);
             config.rules = rules::parse(RULES.0, rules).unwrap();
         });
+    }
+
+    #[test]
+    fn proxies_come_in_one_flag_or_in_several() {
+        let file = r#"{"auth": {"trusted_proxies": "::1, 10.0.0.0/8"}}"#;
+        check("--config=registry.json", "", file, |config| {
+            config.auth.trusted_proxies = Proxies::parse("::1,10.0.0.0/8").unwrap();
+        });
+        let flags = "--trusted-proxy=::1 --config=registry.json --trusted-proxy=127.0.0.1,127.0.0.2";
+        check(flags, "REGISTRY_AUTH_TRUSTED_PROXIES=10.0.0.1", file, |config| {
+            config.auth.trusted_proxies = Proxies::parse("::1,127.0.0.1,127.0.0.2").unwrap();
+        });
+        let want = "a list of IP addresses and networks, such as 127.0.0.1,10.0.0.0/8,fd00::/8";
+        check_refused("--trusted-proxy=a", "", "", &format!("--trusted-proxy: \"a\" is not {want}"));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //!    that checks, so no text from a request ever becomes a path.
 //! 3. [`route`]: which URL means what. [`error`]: every way to fail, with its status and its code.
 //! 4. [`auth`] and its files: who may do what. [`auth::access`] is the table of what each endpoint needs.
+//!    [`proxies`]: who asks, when it is a proxy that asks for them.
 //! 5. [`api`] and its files: one function for each endpoint. Open `api/uploads.rs` beside
 //!    [`store/uploads.rs`](store::uploads), and a push is on the screen.
 //! 6. [`store::disk`]: how a file becomes durable. [`store::blobs`], [`store::manifests`], [`store::tags`]: in
@@ -62,6 +63,7 @@ pub mod json;
 pub mod log;
 pub mod manifest;
 pub mod name;
+pub mod proxies;
 pub mod range;
 pub mod reference;
 pub mod response;

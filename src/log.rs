@@ -17,7 +17,7 @@ mod value;
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -61,6 +61,8 @@ pub enum Format {
 pub struct RequestLine<'a> {
     /// Who sent it; `None` when the socket no longer knows.
     pub peer: Option<SocketAddr>,
+    /// For whom, if the sender is a proxy that is believed.
+    pub client: Option<IpAddr>,
     /// The method as sent.
     pub method: &'a str,
     /// Path and query as sent; shown without the password that a target of absolute form may contain.
@@ -214,6 +216,7 @@ mod tests {
 
     const PUSH: RequestLine<'static> = RequestLine {
         peer: None,
+        client: None,
         method: "PUT",
         url: "/v2/hello/manifests/v1",
         content_type: Some("application/json; charset=utf-8"),
@@ -255,6 +258,16 @@ mod tests {
         let rest =
             push.replace("201", "400").replace("1.8ms", "1.8ms peer=[::1]:4711 error=no") + " accept=*/*";
         check_text(refused, Level::Info, &rest);
+    }
+
+    #[test]
+    fn behind_a_proxy_the_client_is_the_peer() {
+        let (peer, client) = (Some("127.0.0.1:4711".parse().unwrap()), Some("2001:db8::7".parse().unwrap()));
+        let line = RequestLine { peer, client, content_type: None, ..PUSH };
+        let push = "PUT /v2/hello/manifests/v1 201 in=524 out=0 1.8ms peer=2001:db8::7 proxy=127.0.0.1:4711";
+        check_text(line, Level::Info, push);
+        let line = logger(Level::Info, Format::Json).request(epoch(), &line);
+        assert!(line.contains(r#","peer":"2001:db8::7","proxy":"127.0.0.1:4711","#), "{line}");
     }
 
     #[test]

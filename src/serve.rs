@@ -43,6 +43,7 @@ pub fn run(config: &Config) -> Result<(), String> {
     let api = Api {
         store,
         auth: auth(config)?,
+        proxies: config.auth.trusted_proxies.clone(),
         public_url: config.server.public_url.clone().unwrap_or_default(),
         manifest_bytes_max: config.limits.manifest_bytes,
     };

@@ -1,5 +1,6 @@
 //! The service: what happens to each request, and the end of it all.
 
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -48,14 +49,15 @@ fn serve(api: &Api, mut request: Request) {
     // A bug in a handler costs not even the answer.
     let (response, error) = catch_unwind(AssertUnwindSafe(|| api.respond(&mut request)))
         .unwrap_or_else(|_| (Response::error(&Error::Panicked), Some(Error::Panicked)));
-    let entry = Entry::new(&request, &response, error.as_ref());
+    let entry = Entry::new(&request, api.client(&request), &response, error.as_ref());
     let sent = request.answer(response);
     entry.log(sent.bytes_out, begin.elapsed());
 }
 
 /// What the log says of a request, kept while the request is used up by answering it.
 struct Entry {
-    peer: std::net::SocketAddr,
+    peer: SocketAddr,
+    client: IpAddr,
     method: String,
     url: String,
     content_type: Option<String>,
@@ -67,11 +69,12 @@ struct Entry {
 }
 
 impl Entry {
-    fn new(request: &Request, response: &Response, error: Option<&Error>) -> Self {
+    fn new(request: &Request, client: IpAddr, response: &Response, error: Option<&Error>) -> Self {
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let accept: Vec<&str> = request.headers("Accept").collect();
         Self {
             peer: request.peer(),
+            client,
             method: request.method_text().to_owned(),
             url: request.target().to_owned(),
             content_type: request.header("Content-Type").map(str::to_owned),
@@ -92,6 +95,7 @@ impl Entry {
             self.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
         log::request(&RequestLine {
             peer: Some(self.peer),
+            client: Some(self.client).filter(|client| *client != self.peer.ip().to_canonical()),
             method: &self.method,
             url: &self.url,
             content_type: self.content_type.as_deref(),

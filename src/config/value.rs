@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::StorageType;
 use crate::log::{Format, Level};
+use crate::proxies::Proxies;
 
 /// What a value should have been, to stand after "is not": `a port: a number from 0 to 65535`.
 pub(super) type Want = &'static str;
@@ -117,6 +118,10 @@ pub(super) fn path(text: &str) -> Result<PathBuf, Want> {
 /// A path, or none.
 pub(super) fn optional_path(text: &str) -> Result<Option<PathBuf>, Want> {
     if text.is_empty() { Ok(None) } else { path(text).map(Some) }
+}
+
+pub(super) fn proxies(text: &str) -> Result<Proxies, Want> {
+    Proxies::parse(text).ok_or("a list of IP addresses and networks, such as 127.0.0.1,10.0.0.0/8,fd00::/8")
 }
 
 pub(super) fn switch(text: &str) -> Result<bool, Want> {

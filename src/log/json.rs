@@ -9,8 +9,12 @@ use crate::route::without_userinfo;
 impl Logger {
     pub(super) fn request_json(&self, time: Utc, line: &RequestLine<'_>) -> String {
         let mut out = begin_json(time, line.level(), "request");
-        if let Some(peer) = line.peer {
-            push(&mut out, format_args!(r#","peer":"{peer}""#));
+        match (line.client, line.peer) {
+            (Some(client), Some(proxy)) => {
+                push(&mut out, format_args!(r#","peer":"{client}","proxy":"{proxy}""#));
+            }
+            (None, Some(peer)) => push(&mut out, format_args!(r#","peer":"{peer}""#)),
+            (_, None) => {}
         }
         push_json_field(&mut out, "method", line.method);
         push_json_field(&mut out, "url", &without_userinfo(line.url));

@@ -22,8 +22,10 @@ impl Logger {
                 line.status, line.bytes_in, line.bytes_out
             ),
         );
-        if let Some(peer) = line.peer {
-            push(&mut out, format_args!(" peer={peer}"));
+        match (line.client, line.peer) {
+            (Some(client), Some(proxy)) => push(&mut out, format_args!(" peer={client} proxy={proxy}")),
+            (None, Some(peer)) => push(&mut out, format_args!(" peer={peer}")),
+            (_, None) => {}
         }
         // The longest last: docker's Accept lists six types.
         for (name, value) in [("error", line.error), ("type", line.content_type), ("accept", line.accept)] {

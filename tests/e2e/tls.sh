@@ -19,12 +19,14 @@ tls_steps() {
   borrow_address
   make_ca
 
-  # One more registry over the same directory, which is told its public name.
+  # One more registry over the same directory, which is told its public name, and whom to
+  # believe who asks.
   plain_port=$PORT
   for proxy in nginx caddy; do
     HTTPS_NAME=$TLS_ADDRESS:$(free_port)
     PUBLIC_PORT=$(free_port)
-    start_server_on "$PUBLIC_PORT" --public-url "https://$HTTPS_NAME" --log-level debug 2>"$OUT" ||
+    start_server_on "$PUBLIC_PORT" --public-url "https://$HTTPS_NAME" --trusted-proxy 127.0.0.1 \
+      --log-level debug 2>"$OUT" ||
       fail "the registry with --public-url does not start"
 
     start_tls_proxy "$proxy" "$plain_port"
@@ -227,6 +229,7 @@ says_who_asked() {
   for line in "Host: $HTTPS_NAME" "X-Forwarded-Host: $HTTPS_NAME" "X-Forwarded-Proto: https" "X-Forwarded-For: $TLS_ADDRESS"; do
     grep -qF "header=\"$line\"" "$OUT" || fail "the registry was not told $line"
   done
+  expect " peer=$TLS_ADDRESS proxy=127.0.0.1:"
   if grep -qF 203.0.113.1 "$OUT"; then
     fail "$1 passes on what a client says of its own address"
   fi

@@ -137,24 +137,6 @@ fn what_is_switched_off_is_off_for_everybody() {
     }
 }
 
-#[test]
-fn who_guesses_is_told_to_wait() {
-    let users = Users::new(&["alice", "bob"]);
-    let registry = users.start(&[]);
-    knock(&registry, &login("bob")).assert(200, &[]);
-    for user in ["alice", "bob", "nobody"] {
-        for guess in 0..10 {
-            knock(&registry, &basic(user, &guess.to_string())).assert_error(401, "UNAUTHORIZED");
-        }
-        let answer = knock(&registry, &basic(user, "once more"));
-        answer.assert_error(429, "TOOMANYREQUESTS");
-        let wait: u64 = answer.header("Retry-After").unwrap().parse().unwrap();
-        assert!((1..=60).contains(&wait), "{wait}");
-    }
-    knock(&registry, &login("alice")).assert_error(429, "TOOMANYREQUESTS"); // it is not even looked at
-    knock(&registry, &login("bob")).assert(200, &[]); // known already
-}
-
 // ---- the file of users
 
 #[test]

@@ -18,6 +18,7 @@
 //! Who may do what:
 //! - [`access`]: every route with every setting, and the table of the README that it makes
 //! - [`auth`]: logins, rules, and what strangers are not told
+//! - [`guesses`]: wrong passwords: how many, and from whom
 //!
 //! The program:
 //! - [`command`]: what is typed, set and signalled, and how it ends
@@ -37,6 +38,7 @@ mod by_hand;
 mod command;
 mod conditions;
 mod discovery;
+mod guesses;
 mod harness;
 mod limits;
 mod log;
