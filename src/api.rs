@@ -36,20 +36,37 @@ pub struct Api {
     pub manifest_bytes_max: u64,
 }
 
+/// What became of a request.
+pub struct Outcome {
+    /// The answer.
+    pub response: Response,
+    /// Why it was refused or failed.
+    pub error: Option<Error>,
+    /// Who asked, if they are logged in.
+    pub user: Option<String>,
+}
+
 impl Api {
     /// Answers a request, whatever it is.
-    pub fn respond(&self, request: &mut Request) -> (Response, Option<Error>) {
+    pub fn respond(&self, request: &mut Request) -> Outcome {
+        let mut user = None;
         let route = request.check().and_then(|()| Route::parse(request.method(), request.path()));
         let result = match &route {
-            Ok(route) => self.admit(route, request).and_then(|caller| self.dispatch(route, &caller, request)),
+            Ok(route) => self.admit(route, request).and_then(|caller| {
+                user = caller.user().map(str::to_owned);
+                self.dispatch(route, &caller, request)
+            }),
             Err(_) => Err(Error::RouteUnknown(String::new())), // replaced below
         };
-        let error = match (route, result) {
-            (_, Ok(response)) => return (response.laid_down_by(|bytes| self.store.lay_down(bytes)), None),
-            (Err(error), _) => error,
-            (Ok(route), Err(error)) => return (self.refusal(&route, &error), Some(error)),
+        let (response, error) = match (route, result) {
+            (_, Ok(response)) => (response.laid_down_by(|bytes| self.store.lay_down(bytes)), None),
+            (Err(error), _) => (Response::error(&error), Some(error)),
+            (Ok(route), Err(error)) => (self.refusal(&route, &error), Some(error)),
         };
-        (Response::error(&error), Some(error))
+        if let Some(Error::Denied { user: denied, .. }) = &error {
+            user = Some(denied.clone());
+        }
+        Outcome { response, error, user }
     }
 
     /// Who asks, if they may. Credentials that are there twice are none.

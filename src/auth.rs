@@ -177,6 +177,11 @@ impl Auth {
 }
 
 impl Caller<'_> {
+    /// Who it is, if they are logged in.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
     /// May they pull from there?
     pub fn may_pull(&self, name: &RepositoryName) -> bool {
         self.rules.allow(self.user.as_deref(), Right::Pull, name)

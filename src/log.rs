@@ -3,7 +3,7 @@
 //! A request's line shows what went over the wire:
 //!
 //! ```text
-//! 2026-01-02T03:04:05.678Z PUT /v2/hello/manifests/v1 201 in=524 out=0 1.8ms peer=127.0.0.1:4711 type=application/vnd.oci.image.manifest.v1+json
+//! 2026-01-02T03:04:05.678Z PUT /v2/hello/manifests/v1 201 in=524 out=0 1.8ms peer=127.0.0.1:4711 user=alice type=application/vnd.oci.image.manifest.v1+json
 //! ```
 //!
 //! Three things always hold. A line is written with one call, so lines of several threads never mix. What
@@ -63,6 +63,8 @@ pub struct RequestLine<'a> {
     pub peer: Option<SocketAddr>,
     /// For whom, if the sender is a proxy that is believed.
     pub client: Option<IpAddr>,
+    /// The user, if they are logged in.
+    pub user: Option<&'a str>,
     /// The method as sent.
     pub method: &'a str,
     /// Path and query as sent; shown without the password that a target of absolute form may contain.
@@ -217,6 +219,7 @@ mod tests {
     const PUSH: RequestLine<'static> = RequestLine {
         peer: None,
         client: None,
+        user: None,
         method: "PUT",
         url: "/v2/hello/manifests/v1",
         content_type: Some("application/json; charset=utf-8"),
@@ -258,6 +261,16 @@ mod tests {
         let rest =
             push.replace("201", "400").replace("1.8ms", "1.8ms peer=[::1]:4711 error=no") + " accept=*/*";
         check_text(refused, Level::Info, &rest);
+    }
+
+    #[test]
+    fn who_is_logged_in_is_named_and_cannot_pass_for_something_else() {
+        let line = RequestLine { user: Some("\u{e4}l ice\n\x1b"), content_type: None, ..PUSH };
+        let push = r#"PUT /v2/hello/manifests/v1 201 in=524 out=0 1.8ms user="\u{e4}l ice\x0a\x1b""#;
+        check_text(line, Level::Info, push);
+        let line = logger(Level::Info, Format::Json).request(epoch(), &line);
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["user"], "\u{e4}l ice\n\x1b");
+        assert!(line.is_ascii() && !line.contains(|c: char| c.is_ascii_control()), "{line}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::api::Api;
+use crate::api::{Api, Outcome};
 use crate::error::Error;
 use crate::http::{Request, Server};
 use crate::log::{self, Level, RequestLine};
@@ -47,10 +47,12 @@ impl Service {
 fn serve(api: &Api, mut request: Request) {
     let begin = Instant::now();
     // A bug in a handler costs not even the answer.
-    let (response, error) = catch_unwind(AssertUnwindSafe(|| api.respond(&mut request)))
-        .unwrap_or_else(|_| (Response::error(&Error::Panicked), Some(Error::Panicked)));
-    let entry = Entry::new(&request, api.client(&request), &response, error.as_ref());
-    let sent = request.answer(response);
+    let outcome = catch_unwind(AssertUnwindSafe(|| api.respond(&mut request))).unwrap_or_else(|_| {
+        let (response, error) = (Response::error(&Error::Panicked), Some(Error::Panicked));
+        Outcome { response, error, user: None }
+    });
+    let entry = Entry::new(&request, api.client(&request), &outcome);
+    let sent = request.answer(outcome.response);
     entry.log(sent.bytes_out, begin.elapsed());
 }
 
@@ -58,6 +60,7 @@ fn serve(api: &Api, mut request: Request) {
 struct Entry {
     peer: SocketAddr,
     client: IpAddr,
+    user: Option<String>,
     method: String,
     url: String,
     content_type: Option<String>,
@@ -69,19 +72,20 @@ struct Entry {
 }
 
 impl Entry {
-    fn new(request: &Request, client: IpAddr, response: &Response, error: Option<&Error>) -> Self {
+    fn new(request: &Request, client: IpAddr, outcome: &Outcome) -> Self {
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let accept: Vec<&str> = request.headers("Accept").collect();
         Self {
             peer: request.peer(),
             client,
+            user: outcome.user.clone(),
             method: request.method_text().to_owned(),
             url: request.target().to_owned(),
             content_type: request.header("Content-Type").map(str::to_owned),
             accept: (!accept.is_empty()).then(|| accept.join(", ")),
-            status: response.status(),
+            status: outcome.response.status(),
             bytes_in: request.bytes_in(),
-            error: error.map(Error::log_text),
+            error: outcome.error.as_ref().map(Error::log_text),
             headers: if log::enabled(Level::Debug) {
                 request.all_headers().map(owned).collect()
             } else {
@@ -96,6 +100,7 @@ impl Entry {
         log::request(&RequestLine {
             peer: Some(self.peer),
             client: Some(self.client).filter(|client| *client != self.peer.ip().to_canonical()),
+            user: self.user.as_deref(),
             method: &self.method,
             url: &self.url,
             content_type: self.content_type.as_deref(),

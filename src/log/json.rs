@@ -16,6 +16,9 @@ impl Logger {
             (None, Some(peer)) => push(&mut out, format_args!(r#","peer":"{peer}""#)),
             (_, None) => {}
         }
+        if let Some(user) = line.user {
+            push_json_field(&mut out, "user", user);
+        }
         push_json_field(&mut out, "method", line.method);
         push_json_field(&mut out, "url", &without_userinfo(line.url));
         let milliseconds = line.duration.as_secs_f64() * 1e3;

@@ -28,7 +28,13 @@ impl Logger {
             (_, None) => {}
         }
         // The longest last: docker's Accept lists six types.
-        for (name, value) in [("error", line.error), ("type", line.content_type), ("accept", line.accept)] {
+        let fields = [
+            ("user", line.user),
+            ("error", line.error),
+            ("type", line.content_type),
+            ("accept", line.accept),
+        ];
+        for (name, value) in fields {
             if let Some(value) = value {
                 push_text_field(&mut out, name, value);
             }

@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::harness::users::{Users, basic};
 use crate::harness::{Connection, OCI_MANIFEST, Registry, eventually, sha256};
 
 /// The lines of requests in a log of text, without what a person is told at the start.
@@ -125,6 +126,26 @@ fn a_failure_of_ours_is_an_error_with_its_path_which_the_client_is_not_told() {
     let line = line_with(&registry, " 500 ");
     assert!(line.contains("_tags/broken") && line.contains("/v2/a/manifests/broken"), "{line}");
     assert_eq!(text_lines(&registry).len(), 1, "nothing else is an error: {}", registry.log());
+}
+
+#[test]
+fn who_is_logged_in_is_named() {
+    for format in ["text", "json"] {
+        let users = Users::new(&["alice"]);
+        let config = users.config(json!([{ "user": "alice", "repository": "a", "pull": true }]));
+        let registry = Registry::start_with(&["--config", &config, "--log-format", format]);
+        let wrong = [("Authorization", &*basic("alice", "wrong"))];
+        registry.send("GET", "/v2/a/tags/list?1", &wrong, b"").assert(401, &[]);
+        registry.send_as("alice", "GET", "/v2/a/tags/list?2", b"").assert(404, &[]);
+        registry.send_as("alice", "GET", "/v2/b/tags/list?3", b"").assert(403, &[]);
+        registry.send_as("alice", "GET", "/v2/?4", b"").assert(200, &[]);
+        let named = if format == "text" { " user=alice" } else { r#","user":"alice","# };
+        for (part, is_named) in [("list?1", false), ("list?2", true), ("list?3", true), ("/v2/?4", true)] {
+            let line = line_with(&registry, part);
+            assert_eq!(line.contains(named), is_named, "{line}");
+            assert!(!line.contains("alice-secret"), "{line}");
+        }
+    }
 }
 
 #[test]
