@@ -25,8 +25,8 @@
 //!   there until its tag stands, and exclusive for those who remove something or write on a condition. So what
 //!   a manifest refers to cannot go while the manifest arrives.
 //! - The **root's** `lock` is shared by those who link a blob that is there already, and exclusive for the
-//!   moment in which a blob that nobody links to any more is removed. It is never held while anything slow
-//!   happens.
+//!   moment in which a blob that nobody links to any more is removed, or one that has rotten is replaced. It is
+//!   never held while anything slow happens.
 //!
 //! Whoever takes both takes the repository's first.
 //!
@@ -34,6 +34,7 @@
 
 pub mod blobs;
 pub mod catalog;
+pub mod compare;
 pub mod disk;
 mod hashing;
 pub mod manifests;

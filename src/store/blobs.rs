@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::Store;
+use super::compare;
 use super::disk::{self, Linked};
 use crate::digest::Digest;
 use crate::error::{Error, PathError};
@@ -105,16 +106,43 @@ impl Store {
                 let _names = self.share_names()?;
                 disk::link(source, &blob)?
             };
+            if named == Linked::Taken {
+                self.mend(source, &blob)?;
+            }
             match self.link_named(&blob, held)? {
-                Linked::Done => break,
+                Linked::Done | Linked::Taken => break,
                 // The bytes that were there have all the links they can have; ours take their place.
                 Linked::TooMany => disk::rename(source, &blob)?,
                 // They were another push's, and released between the two steps: now it is ours that count.
-                Linked::NoSource if named == Linked::Done => {}
+                Linked::NoSource if named != Linked::NoSource => {}
                 Linked::NoSource => return Err(missing(source)),
             }
         }
         Ok(sync_folder_of(held)?)
+    }
+
+    /// What is under `blobs/` already is not taken on trust: if it has rotten, bytes that are known to be right
+    /// take its place. Other repositories may hold the rotten file still, until somebody pushes there.
+    fn mend(&self, source: &Path, blob: &Path) -> Result<(), Error> {
+        loop {
+            let found = disk::open(blob)?;
+            if let Some(found) = &found
+                && (disk::is_at(found, source)? || compare::same_bytes(found, source)?)
+            {
+                return Ok(());
+            }
+            let _names = self.own_names()?;
+            let is_still_there = match &found {
+                Some(found) => disk::is_at(found, blob)?,
+                None => disk::open(blob)?.is_none(),
+            };
+            if is_still_there {
+                return match self.link_over(source, blob)? {
+                    Linked::Done | Linked::Taken => Ok(()),
+                    Linked::NoSource | Linked::TooMany => Err(missing(source)),
+                };
+            }
+        }
     }
 
     /// Links `held` to bytes that are under `blobs/` already. Says whether they were.
@@ -126,7 +154,7 @@ impl Store {
         self.create_folder(parent(held))?;
         loop {
             match self.link_named(&blob, held)? {
-                Linked::Done => break,
+                Linked::Done | Linked::Taken => break,
                 Linked::NoSource => return Ok(false),
                 Linked::TooMany => disk::replace_by_copy(&blob, &self.upload(&UploadId::random()?))?,
             }
@@ -136,16 +164,32 @@ impl Store {
     }
 
     /// Links `held` to the bytes under `blobs/`, once their name there is on disk: who gave it to them may not
-    /// have synced it yet.
+    /// have synced it yet. If `held` is another file, it may be one that has rotten, and gives way.
     fn link_named(&self, blob: &Path, held: &Path) -> Result<Linked, Error> {
         loop {
             let Some(file) = disk::open(blob)? else { return Ok(Linked::NoSource) };
             sync_folder_of(blob)?;
             let _names = self.share_names()?;
             if disk::is_at(&file, blob)? {
-                return Ok(disk::link(blob, held)?);
+                return match disk::link(blob, held)? {
+                    Linked::Taken if disk::same(blob, held)? != Some(true) => self.link_over(blob, held),
+                    linked => Ok(linked),
+                };
             }
         }
+    }
+
+    /// Puts a link to `source` in the place of another file.
+    fn link_over(&self, source: &Path, name: &Path) -> Result<Linked, Error> {
+        let aside = self.upload(&UploadId::random()?);
+        let linked = disk::link(source, &aside)?;
+        if linked == Linked::Done {
+            let moved = disk::rename(&aside, name);
+            // Whoever did the same a moment ago has left us nothing to move (rename(2): two links to one file).
+            let removed = disk::remove(&aside);
+            moved.and(removed)?;
+        }
+        Ok(linked)
     }
 
     /// Takes a name from a repository, durably, and the bytes with it when it was the last. The repository's lock

@@ -297,8 +297,10 @@ pub fn unseal(path: &Path) -> Result<File, Error> {
 /// What became of [`link`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Linked {
-    /// The name is there, now or since earlier.
+    /// The name is there now.
     Done,
+    /// It was there before, and may be another file's.
+    Taken,
     /// There is nothing to link to.
     NoSource,
     /// The file system allows no further link to this file.
@@ -310,7 +312,7 @@ pub fn link(source: &Path, name: &Path) -> Result<Linked, PathError> {
     match about_to(Step::Link { source, name }).and_then(|()| fs::hard_link(source, name)) {
         Ok(()) => Ok(Linked::Done),
         Err(error) => match error.kind() {
-            ErrorKind::AlreadyExists => Ok(Linked::Done),
+            ErrorKind::AlreadyExists => Ok(Linked::Taken),
             ErrorKind::NotFound if !source.exists() => Ok(Linked::NoSource),
             ErrorKind::TooManyLinks => Ok(Linked::TooMany),
             _ => Err(failed("link", name)(error)),

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::Store;
 use super::blobs::{parent, sync_folder_of};
+use super::compare;
 use super::disk;
 use super::tags::TagTarget;
 use crate::digest::Digest;
@@ -158,9 +159,14 @@ impl Store {
     }
 
     fn write_manifest(&self, name: &RepositoryName, new: &NewManifest<'_>) -> Result<(), Error> {
-        let held = self.held_manifest(name, new.digest);
-        if self.has_manifest(name, new.digest)? || self.hold(new.digest, &held)? {
-            return Ok(sync_folder_of(&held)?);
+        let (held, blob) = (self.held_manifest(name, new.digest), self.blob(new.digest));
+        if compare::has_bytes(&blob, new.bytes)? {
+            if disk::same(&held, &blob)? == Some(true) {
+                return Ok(sync_folder_of(&held)?);
+            }
+            if self.hold(new.digest, &held)? {
+                return Ok(());
+            }
         }
         let arriving = self.upload(&UploadId::random()?);
         let written = disk::create_with(&arriving, new.bytes)

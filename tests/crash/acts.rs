@@ -1,5 +1,8 @@
 //! What is done to a store in these tests, and what each thing done may show if it is broken off.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
 use container_registry::digest::Algorithm;
 use container_registry::error::Error;
 use container_registry::name::RepositoryName;
@@ -34,6 +37,8 @@ pub enum Act {
     DeleteTag(&'static str, &'static str),
     DeleteManifest(&'static str, &'static str),
     DeleteBlob(&'static str, &'static str),
+    /// Nobody asks for this: a bit of a thing changes on the disk. It only comes before something.
+    Rot(&'static str),
 }
 
 impl Act {
@@ -68,6 +73,10 @@ impl Act {
                 store.delete_manifest(&repository(name), &thing(manifest).digest)
             }
             Self::DeleteBlob(name, blob) => store.delete_blob(&repository(name), &thing(blob).digest),
+            Self::Rot(thing) => {
+                rot(store, thing);
+                Ok(())
+            }
         }
     }
 
@@ -103,7 +112,7 @@ impl Act {
             states.push(next);
         };
         match self {
-            Self::Open | Self::Begin(..) | Self::Disturb(..) | Self::Cancel(..) => {}
+            Self::Open | Self::Begin(..) | Self::Disturb(..) | Self::Cancel(..) | Self::Rot(..) => {}
             Self::Push(name, blob)
             | Self::PushAtOnce(name, blob)
             | Self::Finish(name, blob)
@@ -198,6 +207,17 @@ fn finish(store: &Store, name: &RepositoryName, blob: &str) -> Result<(), Error>
 fn session_for(store: &Store, blob: &str) -> Result<Session, Error> {
     let found = sessions(store, store.root(), blob)?.into_iter().next();
     found.ok_or_else(|| Error::UploadUnknown("none".to_owned()))
+}
+
+/// All its names are one file, so it has rotten under each of them.
+fn rot(store: &Store, name: &str) {
+    let thing = thing(name);
+    let path = store.root().join("blobs/sha256").join(thing.digest.hex());
+    let mut bytes = thing.bytes.clone();
+    bytes[0] ^= 1;
+    fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("a mode");
+    fs::write(&path, bytes).expect("other bytes");
+    fs::set_permissions(&path, Permissions::from_mode(0o444)).expect("a mode");
 }
 
 fn put_manifest(

@@ -2,7 +2,7 @@
 
 use crate::acts::Act::{
     self, Begin, Cancel, DeleteBlob, DeleteManifest, DeleteTag, Disturb, Finish, Manifest, Mount, Open, Push,
-    PushAtOnce,
+    PushAtOnce, Rot,
 };
 
 /// Something that is done to a store which is in a certain state, step by step.
@@ -42,6 +42,11 @@ pub const OPERATIONS: &[Operation] = &[
         &[PushAtOnce("a", "layer")],
     ),
     Operation::alone("mount a blob", &[PushAtOnce("b", "layer")], &[Mount("a", "layer", "b")]),
+    Operation::alone(
+        "push over a blob that has rotten",
+        &[PushAtOnce("a", "layer"), Rot("layer")],
+        &[PushAtOnce("a", "layer")],
+    ),
     Operation::alone("begin an upload", &[], &[Begin("a", "layer")]),
     Operation::alone("finish another process's upload", &[Begin("a", "layer")], &[Finish("a", "layer")]),
     Operation::alone("cancel an upload", &[Begin("a", "layer")], &[Cancel("a", "layer")]),
@@ -58,6 +63,11 @@ pub const OPERATIONS: &[Operation] = &[
         &[Manifest("a", "next", &["v1"])],
     ),
     Operation::alone("set a tag again", TAGGED, &[Manifest("a", "image", &["v1"])]),
+    Operation::alone(
+        "push over a manifest that has rotten",
+        &[PushAtOnce("a", "config"), PushAtOnce("a", "layer"), Manifest("a", "image", &[]), Rot("image")],
+        &[Manifest("a", "image", &["v1"])],
+    ),
     Operation::alone("delete a tag", TAGGED, &[DeleteTag("a", "v1")]),
     Operation::alone("delete a manifest with tags", TAGGED, &[DeleteManifest("a", "image")]),
     Operation::alone(
@@ -169,6 +179,12 @@ pub const TOGETHER: &[Operation] = &[
         before: &[PushAtOnce("a", "layer"), Mount("b", "layer", "a")],
         meanwhile: &[DeleteBlob("a", "layer")],
         acts: &[DeleteBlob("b", "layer")],
+    },
+    Operation {
+        name: "two push over a blob that has rotten",
+        before: &[PushAtOnce("a", "layer"), Rot("layer")],
+        meanwhile: &[PushAtOnce("a", "layer")],
+        acts: &[PushAtOnce("a", "layer")],
     },
     Operation {
         name: "push a blob that is just being deleted",

@@ -34,7 +34,7 @@ use crate::content::{Pieces, Random, name_of, thing};
 use crate::did::Did;
 use crate::model::{Disk, Left, Tree, build};
 use crate::operations::{LIFE, OPERATIONS, Operation, TOGETHER};
-use crate::shown::{Shown, assert_sound, sessions, shown};
+use crate::shown::{Shown, assert_sound, assert_sound_or_rotten, sessions, shown};
 use crate::{Plan, ROUNDS_LONG, on_all_cores, temporary_folder};
 
 pub fn run(plan: Plan) -> String {
@@ -163,9 +163,10 @@ impl Record {
         build(tree, place.path());
         let when = || format!("{when}\n{}", readable(tree));
         let store = Store::open(place.path()).unwrap_or_else(|error| panic!("{}: {error}", when()));
-        assert_sound(&store, &when());
+        let states = self.states(acknowledged);
+        assert_sound_or_rotten(&store, &states, &when());
         let found = shown(&store).expect("the state after");
-        for (key, values) in self.allowed(acknowledged) {
+        for (key, values) in self.allowed(&states) {
             let value = found.get(&key);
             assert!(values.contains(&value.cloned()), "{}: {key} is {value:?}, not {values:?}", when());
         }
@@ -178,8 +179,8 @@ impl Record {
         assert_sound(&store, &format!("{}, then went on", when()));
     }
 
-    /// What each name may show after so many acts were acknowledged.
-    fn allowed(&self, acknowledged: usize) -> BTreeMap<String, BTreeSet<Option<String>>> {
+    /// The states that the store may be in after so many acts were acknowledged.
+    fn states(&self, acknowledged: usize) -> Vec<Shown> {
         let mut states = self.before.clone();
         for act in &self.operation.acts[..acknowledged] {
             states = states.iter().filter_map(|state| act.states(state).pop()).collect();
@@ -187,6 +188,11 @@ impl Record {
         if let Some(act) = self.operation.acts.get(acknowledged) {
             states = states.iter().flat_map(|state| act.states(state)).collect();
         }
+        states
+    }
+
+    /// What each name may show in these states: each is for itself.
+    fn allowed(&self, states: &[Shown]) -> BTreeMap<String, BTreeSet<Option<String>>> {
         let keys: BTreeSet<&String> = states.iter().chain(&self.before).flat_map(BTreeMap::keys).collect();
         let values = |key: &String| states.iter().map(|state| state.get(key).cloned()).collect();
         keys.into_iter().map(|key| (key.clone(), values(key))).collect()

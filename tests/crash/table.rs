@@ -97,6 +97,36 @@ pub const TABLE: &[(&str, &str)] = &[
         sync folder    repositories/a/_blobs/sha256",
     ),
     (
+        "push over a blob that has rotten",
+        "
+        create folder  uploads/<id>
+        create file    uploads/<id>/session.json
+        write          uploads/<id>/session.json
+        create file    uploads/<id>/data
+        write          uploads/<id>/data
+        make read-only uploads/<id>/data
+        sync file      uploads/<id>/data
+        create folder  repositories/a
+        sync folder    repositories
+        create folder  repositories/a/_blobs
+        sync folder    repositories/a
+        create folder  repositories/a/_blobs/sha256
+        sync folder    repositories/a/_blobs
+        link           blobs/sha256/layer
+        link           uploads/<id>
+        rename         uploads/<id> to blobs/sha256/layer
+        remove         uploads/<id>
+        sync folder    blobs/sha256
+        link           repositories/a/_blobs/sha256/layer
+        link           uploads/<id>
+        rename         uploads/<id> to repositories/a/_blobs/sha256/layer
+        remove         uploads/<id>
+        sync folder    repositories/a/_blobs/sha256
+        rename         uploads/<id>/data to uploads/<id>
+        remove folder  uploads/<id>
+        remove         uploads/<id>",
+    ),
+    (
         "begin an upload",
         "
         create folder  uploads/<id>
@@ -229,6 +259,37 @@ pub const TABLE: &[(&str, &str)] = &[
         sync folder    repositories
         sync folder    repositories/a/_blobs/sha256
         sync folder    repositories/a/_manifests/sha256
+        create folder  repositories/a/_tags
+        sync folder    repositories/a
+        symlink        repositories/a/_tags/.new-<id>
+        rename         repositories/a/_tags/.new-<id> to repositories/a/_tags/v1
+        sync folder    repositories/a/_tags",
+    ),
+    (
+        "push over a manifest that has rotten",
+        "
+        create folder  repositories/a
+        sync folder    repositories
+        sync folder    repositories/a/_blobs/sha256
+        create file    uploads/<id>
+        write          uploads/<id>
+        make read-only uploads/<id>
+        sync file      uploads/<id>
+        create folder  repositories/a/_manifests
+        sync folder    repositories/a
+        create folder  repositories/a/_manifests/sha256
+        sync folder    repositories/a/_manifests
+        link           blobs/sha256/image
+        link           uploads/<id>
+        rename         uploads/<id> to blobs/sha256/image
+        remove         uploads/<id>
+        sync folder    blobs/sha256
+        link           repositories/a/_manifests/sha256/image
+        link           uploads/<id>
+        rename         uploads/<id> to repositories/a/_manifests/sha256/image
+        remove         uploads/<id>
+        sync folder    repositories/a/_manifests/sha256
+        remove         uploads/<id>
         create folder  repositories/a/_tags
         sync folder    repositories/a
         symlink        repositories/a/_tags/.new-<id>

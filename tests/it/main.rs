@@ -23,6 +23,7 @@
 //! The program:
 //! - [`command`]: what is typed, set and signalled, and how it ends
 //! - [`verify`]: what is wrong with the files is found and named
+//! - [`rot`]: what is pushed takes the place of bytes that have changed
 //! - [`server`]: many clients at once, slow ones and silent ones, and that others are served meanwhile
 //! - [`wire`]: bytes that an honest client does not send, and what comes of them
 //! - [`log`]: what a line tells, and what it cannot be made to tell
@@ -50,6 +51,7 @@ mod ranges;
 mod readme;
 mod referrers;
 mod resume;
+mod rot;
 mod server;
 mod sessions;
 mod tidy;

@@ -1,0 +1,42 @@
+//! Is what lies on the disk still what it was? Bytes against bytes.
+//!
+//! Who sees what, when: nobody sees anything of this; it only reads. It is asked when something is pushed that is
+//! there already, so that the good bytes are not dropped in favour of bad ones.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use super::disk::{self, failed};
+use crate::error::PathError;
+
+/// How much of each file is in memory at once.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// Has `found` the bytes of the file at `source`? If it cannot be read to its end, it has not.
+pub fn same_bytes(found: &File, source: &Path) -> Result<bool, PathError> {
+    let Some(mut right) = disk::open(source)? else { return Ok(false) };
+    let length = |file: &File| file.metadata().map(|file| file.len()).map_err(failed("look up", source));
+    let mut left = length(&right)?;
+    if length(found)? != left {
+        return Ok(false);
+    }
+    let (mut found, mut one, mut other) = (found, vec![0; BUFFER_BYTES], vec![0; BUFFER_BYTES]);
+    while left > 0 {
+        let count = left.min(BUFFER_BYTES as u64) as usize;
+        right.read_exact(&mut one[..count]).map_err(failed("read", source))?;
+        if found.read_exact(&mut other[..count]).is_err() || one[..count] != other[..count] {
+            return Ok(false);
+        }
+        left -= count as u64;
+    }
+    Ok(true)
+}
+
+/// Are these the bytes of the file at `path`? Not if there is none, or it cannot be read to its end.
+pub fn has_bytes(path: &Path, bytes: &[u8]) -> Result<bool, PathError> {
+    let Some(file) = disk::open(path)? else { return Ok(false) };
+    let mut found = Vec::new();
+    let read = file.take(bytes.len() as u64 + 1).read_to_end(&mut found);
+    Ok(read.is_ok() && found == bytes)
+}
