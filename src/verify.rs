@@ -3,22 +3,21 @@
 //! It reads everything and changes nothing. Beside a running server it may report what is just being pushed or
 //! deleted; a store at rest that it finds sound is sound.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+mod content;
+mod hashing;
+
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
-use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
-use std::time::Duration;
+use std::path::Path;
 
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::manifest::{Held, Manifest};
 use crate::name::RepositoryName;
-use crate::reference::{Reference, Tag};
+use crate::reference::Reference;
 use crate::store::Store;
-use crate::store::walk::{Entry, Kind, Named, Tie};
+use crate::store::tags::TagTarget;
+use crate::store::walk::{Entry, Kind, Named, TagEntry};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -68,145 +67,101 @@ impl fmt::Display for Report {
 /// # Errors
 /// A folder or a manifest that cannot be read, for any other reason than its absence.
 pub fn verify(store: &Store) -> Result<Report, Error> {
-    let mut check = Check { store, report: Report::default(), wrong: HashMap::new(), held: HashSet::new() };
-    let blobs = store.all_blobs()?;
-    check.blobs(&blobs);
+    let mut check = Check { store, report: Report::default(), wrong: HashSet::new() };
     let repositories = store.all_repositories()?;
     check.report.repositories = repositories.len();
+    check.content(&repositories)?;
     for name in &repositories {
-        check.held_blobs(name)?;
-        check.manifests(name)?;
-        check.tags(name)?;
-        check.referrers(name)?;
+        for part in [Check::manifests, Check::tags, Check::referrers] {
+            if let Err(error) = part(&mut check, name) {
+                let folder = store.root().join("repositories").join(name.as_str());
+                check.fault(&folder, error.log_text());
+            }
+        }
     }
     check.uploads()?;
-    check.unheld(&blobs);
     Ok(check.report)
 }
 
 struct Check<'s> {
     store: &'s Store,
     report: Report,
-    /// Blobs whose bytes are not what their name says.
-    wrong: HashMap<Digest, PathBuf>,
-    /// What the repositories hold.
-    held: HashSet<Digest>,
+    /// What repositories hold whose bytes are not what its name says.
+    wrong: HashSet<(RepositoryName, Digest)>,
 }
 
 impl Check<'_> {
     fn fault(&mut self, path: &Path, what: impl fmt::Display) {
-        let path = path.strip_prefix(self.store.root()).unwrap_or(path);
-        self.report.faults.insert(format!("{}: {what}", path.display()));
+        let line = format!("{}: {what}", self.readable(path));
+        self.report.faults.insert(line);
     }
 
     fn leftover(&mut self, path: &Path, what: &str) {
-        let path = path.strip_prefix(self.store.root()).unwrap_or(path);
-        self.report.leftovers.insert(format!("{}: {what}", path.display()));
+        let line = format!("{}: {what}", self.readable(path));
+        self.report.leftovers.insert(line);
     }
 
-    /// Every name under `blobs/` against its bytes.
-    fn blobs(&mut self, blobs: &[Named]) {
-        for (named, found) in hash_all(self.store, blobs) {
-            let Some(digest) = &named.digest else {
-                self.fault(&named.path, "is not named by a digest, so nobody can ask for it; remove it");
-                continue;
-            };
-            self.report.blobs += 1;
-            let why = match found {
-                Ok(Some(found)) if found != *digest => "its bytes have another digest".to_owned(),
-                Ok(_) => continue,
-                Err(error) => error.log_text(),
-            };
-            self.fault(&named.path, format!("{why}; move it away and push the content again"));
-            self.wrong.insert(digest.clone(), named.path.clone());
-        }
-        self.report.bytes = blobs.iter().map(|blob| blob.size).sum();
-    }
-
-    /// Bytes that no repository holds.
-    fn unheld(&mut self, blobs: &[Named]) {
-        for named in blobs {
-            if named.digest.as_ref().is_some_and(|digest| !self.held.contains(digest)) {
-                self.leftover(
-                    &named.path,
-                    "no repository holds it; it may be removed, while nothing is pushed",
-                );
-            }
-        }
-    }
-
-    fn held_blobs(&mut self, name: &RepositoryName) -> Result<(), Error> {
-        for named in self.store.held(name, Kind::Blobs)? {
-            self.tie(&named)?;
-        }
-        Ok(())
-    }
-
-    /// A name in a repository against the one under `blobs/`.
-    fn tie(&mut self, named: &Named) -> Result<(), Error> {
-        let Some(digest) = &named.digest else {
-            self.fault(&named.path, "is not named by a digest, so nobody can ask for it; remove it");
-            return Ok(());
-        };
-        self.held.insert(digest.clone());
-        let blob = format!("blobs/{}/{}", digest.algorithm(), digest.hex());
-        match self.store.tie(&named.path, digest)? {
-            Tie::Linked => return Ok(()),
-            Tie::Older => {}
-            Tie::Copied => {
-                self.fault(&named.path, format!("is a copy of {blob}, not a link to it; link it again"))
-            }
-            Tie::Torn => self.fault(&named.path, format!("there is no {blob}; link this file there")),
-        }
-        if self
-            .store
-            .digest_of(&named.path, digest.algorithm(), &|_| {})?
-            .is_some_and(|found| found != *digest)
-        {
-            self.fault(&named.path, "its bytes have another digest; remove it and push the content again");
-        }
-        Ok(())
+    /// As seen from the root, on one line whatever somebody has named it.
+    fn readable(&self, path: &Path) -> String {
+        let path = path.strip_prefix(self.store.root()).unwrap_or(path).display().to_string();
+        path.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
     }
 
     /// Every manifest, and that what it refers to is there.
     fn manifests(&mut self, name: &RepositoryName) -> Result<(), Error> {
-        for named in self.store.held(name, Kind::Manifests)? {
-            self.tie(&named)?;
-            let Some(digest) = &named.digest else { continue };
+        for Named { path, digest, .. } in self.store.held(name, Kind::Manifests)? {
+            let Some(digest) = digest else { continue };
             self.report.manifests += 1;
-            let stored = match self.store.read_manifest(name, &Reference::Digest(digest.clone())) {
-                Ok(stored) => stored,
-                Err(Error::ManifestUnknown { .. } | Error::NameUnknown(_)) => continue, // deleted meanwhile
-                Err(error) => return Err(error),
-            };
-            match Manifest::parse_stored(&stored.bytes) {
-                Ok(manifest) => self.references(name, &named.path, digest, &manifest)?,
-                Err(error) => self.fault(&named.path, format!("{error}; delete it and push the image again")),
+            let is_wrong = self.wrong.contains(&(name.clone(), digest.clone())); // which has been said
+            let Some(manifest) = self.read(name, &path, &digest)?.filter(|_| !is_wrong) else { continue };
+            match Manifest::parse_stored(&manifest) {
+                Ok(manifest) => {
+                    self.required(name, &path, &manifest)?;
+                    self.subject(name, &path, &digest, &manifest)?;
+                }
+                Err(error) => self.fault(&path, format!("{error}; delete it and push the image again")),
             }
         }
         Ok(())
     }
 
-    fn references(
+    /// The bytes of a manifest; `None` when it was deleted meanwhile, or cannot be read.
+    fn read(
+        &mut self,
+        name: &RepositoryName,
+        path: &Path,
+        digest: &Digest,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        match self.store.read_manifest(name, &Reference::Digest(digest.clone())) {
+            Ok(stored) => Ok(Some(stored.bytes)),
+            Err(Error::ManifestUnknown { .. } | Error::NameUnknown(_)) => Ok(None),
+            Err(error) => {
+                self.fault(path, error.log_text());
+                Ok(None)
+            }
+        }
+    }
+
+    fn required(&mut self, name: &RepositoryName, path: &Path, manifest: &Manifest) -> Result<(), Error> {
+        for (held, descriptor) in manifest.required() {
+            let wanted = &descriptor.digest;
+            let there = self.store.has_blob(name, wanted)?
+                || held == Held::ManifestOrBlob && self.store.has_manifest(name, wanted)?;
+            if !there {
+                let what = format!("refers to {wanted}, which {name} does not hold; push the image again");
+                self.fault(path, what);
+            }
+        }
+        Ok(())
+    }
+
+    fn subject(
         &mut self,
         name: &RepositoryName,
         path: &Path,
         digest: &Digest,
         manifest: &Manifest,
     ) -> Result<(), Error> {
-        for (held, descriptor) in manifest.required() {
-            let wanted = &descriptor.digest;
-            let there = self.store.has_blob(name, wanted)?
-                || held == Held::ManifestOrBlob && self.store.has_manifest(name, wanted)?;
-            if !there {
-                self.fault(
-                    path,
-                    format!("refers to {wanted}, which {name} does not hold; push the image again"),
-                );
-            } else if self.wrong.contains_key(wanted) {
-                self.fault(path, format!("refers to {wanted}, whose bytes are wrong; push the image again"));
-            }
-        }
         if let Some(subject) = &manifest.subject
             && !self.store.list_referrers(name, &subject.digest, None, usize::MAX)?.0.contains(digest)
         {
@@ -215,29 +170,29 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Every tag to its manifest. From there on, `manifests` has looked.
+    /// Every tag to its manifest. From there on, `manifests` has looked; a file of its own is one itself.
     fn tags(&mut self, name: &RepositoryName) -> Result<(), Error> {
-        let folder = self.store.root().join("repositories").join(name.as_str()).join("_tags");
-        for text in self.store.tag_names(name)? {
-            let path = folder.join(&text);
-            let Ok(tag) = Tag::parse(&text) else {
+        for TagEntry { path, tag, can_be_tag } in self.store.all_tags(name)? {
+            let Some(tag) = tag else {
                 self.leftover(&path, "is no tag; a push that broke off left it, it may be removed");
                 continue;
             };
+            if !can_be_tag {
+                self.fault(&path, "is no tag, which is a link or a file; remove it");
+                continue;
+            }
             self.report.tags += 1;
-            match self.store.read_manifest(name, &Reference::Tag(tag)) {
-                Ok(stored) => {
-                    if let Err(error) = Manifest::parse_stored(&stored.bytes) {
-                        self.fault(&path, format!("{error}; push the tag again"));
-                    }
-                }
-                Err(Error::ManifestUnknown { .. } | Error::NameUnknown(_)) => {
-                    self.fault(
-                        &path,
-                        "points to no manifest of this repository; push the tag again or remove it",
-                    );
-                }
-                Err(error) => return Err(error),
+            match self.store.read_tag(name, &tag) {
+                Ok(Some(TagTarget::Manifest(digest))) if self.store.has_manifest(name, &digest)? => {}
+                Ok(Some(TagTarget::File(bytes))) => match Manifest::parse_stored(&bytes) {
+                    Ok(manifest) => self.required(name, &path, &manifest)?,
+                    Err(error) => self.fault(&path, format!("{error}; push the tag again")),
+                },
+                Ok(Some(TagTarget::Manifest(_)) | None) => self.fault(
+                    &path,
+                    "points to no manifest of this repository; push the tag again or remove it",
+                ),
+                Err(error) => self.fault(&path, error.log_text()),
             }
         }
         Ok(())
@@ -249,16 +204,14 @@ impl Check<'_> {
                 self.leftover(&path, "is no referrer; a push that broke off left it, it may be removed");
                 continue;
             };
-            let stored = match self.store.read_manifest(name, &Reference::Digest(referrer)) {
-                Ok(stored) => stored,
-                Err(Error::ManifestUnknown { .. } | Error::NameUnknown(_)) => {
-                    self.leftover(&path, "its manifest never came, or went; it may be removed");
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            let manifest = Manifest::parse_stored(&stored.bytes).ok();
-            if manifest.and_then(|manifest| manifest.subject).is_none_or(|said| said.digest != subject) {
+            if !self.store.has_manifest(name, &referrer)? {
+                self.leftover(&path, "its manifest never came, or went; it may be removed");
+                continue;
+            }
+            let is_wrong = self.wrong.contains(&(name.clone(), referrer.clone()));
+            let Some(manifest) = self.read(name, &path, &referrer)?.filter(|_| !is_wrong) else { continue };
+            let said = Manifest::parse_stored(&manifest).ok().and_then(|manifest| manifest.subject);
+            if said.is_none_or(|said| said.digest != subject) {
                 self.fault(&path, format!("points to a manifest whose subject is not {subject}; remove it"));
             }
         }
@@ -275,46 +228,4 @@ impl Check<'_> {
         }
         Ok(())
     }
-}
-
-/// Hashes all files that are named by a digest, on all cores.
-fn hash_all<'b>(store: &Store, blobs: &'b [Named]) -> Vec<(&'b Named, Result<Option<Digest>, Error>)> {
-    let total: u64 = blobs.iter().map(|blob| blob.size).sum();
-    let (next, passed, running) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicUsize::new(0));
-    let results = Mutex::new(Vec::with_capacity(blobs.len()));
-    let worker = || {
-        while let Some(blob) = blobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let count = |bytes| {
-                passed.fetch_add(bytes, Ordering::Relaxed);
-            };
-            let found = match &blob.digest {
-                Some(digest) => store.digest_of(&blob.path, digest.algorithm(), &count),
-                None => Ok(None),
-            };
-            results.lock().unwrap_or_else(PoisonError::into_inner).push((blob, found));
-        }
-        running.fetch_sub(1, Ordering::Relaxed);
-    };
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
-            running.fetch_add(1, Ordering::Relaxed);
-            scope.spawn(worker);
-        }
-        if std::io::stderr().is_terminal() {
-            while running.load(Ordering::Relaxed) > 0 {
-                show_progress(passed.load(Ordering::Relaxed), total);
-                thread::sleep(Duration::from_millis(100));
-            }
-            eprint!("\r\x1b[K");
-        }
-    });
-    results.into_inner().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn show_progress(passed: u64, total: u64) {
-    const WIDTH: u64 = 40;
-    let filled = passed.saturating_mul(WIDTH).checked_div(total).unwrap_or(WIDTH).min(WIDTH);
-    let bar: String = (0..WIDTH).map(|at| if at < filled { '#' } else { '.' }).collect();
-    eprint!("\r[{bar}] {} of {} MiB", passed >> 20, total >> 20);
-    let _ = std::io::stderr().flush();
 }

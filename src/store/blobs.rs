@@ -38,7 +38,7 @@ impl Store {
 
     /// Does the repository hold this blob?
     pub fn has_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<bool, Error> {
-        Ok(disk::metadata(&self.held_blob(name, digest))?.is_some())
+        Ok(disk::is_file(&self.held_blob(name, digest))?)
     }
 
     /// Gives `name` a blob of another repository, or of whichever has it, without moving a byte. Says whether
@@ -127,13 +127,13 @@ impl Store {
         loop {
             let found = disk::open(blob)?;
             if let Some(found) = &found
-                && (disk::is_at(found, source)? || compare::same_bytes(found, source)?)
+                && (compare::is_at(found, source)? || compare::same_bytes(found, source)?)
             {
                 return Ok(());
             }
             let _names = self.own_names()?;
             let is_still_there = match &found {
-                Some(found) => disk::is_at(found, blob)?,
+                Some(found) => compare::is_at(found, blob)?,
                 None => disk::open(blob)?.is_none(),
             };
             if is_still_there {
@@ -170,9 +170,9 @@ impl Store {
             let Some(file) = disk::open(blob)? else { return Ok(Linked::NoSource) };
             sync_folder_of(blob)?;
             let _names = self.share_names()?;
-            if disk::is_at(&file, blob)? {
+            if compare::is_at(&file, blob)? {
                 return match disk::link(blob, held)? {
-                    Linked::Taken if disk::same(blob, held)? != Some(true) => self.link_over(blob, held),
+                    Linked::Taken if compare::same(blob, held)? != Some(true) => self.link_over(blob, held),
                     linked => Ok(linked),
                 };
             }
@@ -216,7 +216,7 @@ impl Store {
     fn withdraw(&self, source: &Path, digest: &Digest) -> Result<(), Error> {
         let blob = self.blob(digest);
         let _names = self.own_names()?;
-        if disk::same(source, &blob)? == Some(true)
+        if compare::same(source, &blob)? == Some(true)
             && disk::metadata(&blob)?.is_some_and(|metadata| metadata.nlink() == 2)
         {
             disk::remove(&blob)?;

@@ -1,10 +1,11 @@
-//! Is what lies on the disk still what it was? Bytes against bytes.
+//! Are these the same? File against file, and bytes against bytes.
 //!
-//! Who sees what, when: nobody sees anything of this; it only reads. It is asked when something is pushed that is
-//! there already, so that the good bytes are not dropped in favour of bad ones.
+//! Who sees what, when: nobody sees anything of this; it only reads. Bytes are compared when something is pushed
+//! that is there already, so that good ones are not dropped in favour of bad ones.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::disk::{self, failed};
@@ -12,6 +13,18 @@ use crate::error::PathError;
 
 /// How much of each file is in memory at once.
 const BUFFER_BYTES: usize = 256 << 10;
+
+/// Is this open file still the one that `path` names?
+pub fn is_at(file: &File, path: &Path) -> Result<bool, PathError> {
+    let open = file.metadata().map_err(failed("look up", path))?;
+    Ok(disk::metadata(path)?.is_some_and(|named| (named.dev(), named.ino()) == (open.dev(), open.ino())))
+}
+
+/// Are these two names one file? `None` when either is not there.
+pub fn same(one: &Path, other: &Path) -> Result<Option<bool>, PathError> {
+    let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
+    Ok(disk::metadata(one)?.zip(disk::metadata(other)?).map(|(one, other)| identity(one) == identity(other)))
+}
 
 /// Has `found` the bytes of the file at `source`? If it cannot be read to its end, it has not.
 pub fn same_bytes(found: &File, source: &Path) -> Result<bool, PathError> {

@@ -12,7 +12,7 @@
 //! told of yet; never a name without its bytes.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirEntry, File, Metadata, OpenOptions};
+use std::fs::{self, DirEntry, File, FileType, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -67,17 +67,26 @@ pub fn failed<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error
 pub fn if_exists<T>(result: Result<T, PathError>) -> Result<Option<T>, PathError> {
     match result {
         Ok(value) => Ok(Some(value)),
-        // NotADirectory: the path goes through something that is a file. Nothing can lie behind it.
-        Err(error) if matches!(error.source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            Ok(None)
-        }
-        Err(error) => Err(error),
+        Err(error) => match error.source.kind() {
+            // NotADirectory: the path goes through something that is a file. Nothing can lie behind it.
+            // IsADirectory: somebody made a folder where a file should be.
+            ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory => Ok(None),
+            _ => Err(error),
+        },
     }
+}
+
+/// Is there a file? A folder, a socket or a pipe is none: to open a pipe is to wait for who writes to it.
+pub fn is_file(path: &Path) -> Result<bool, PathError> {
+    Ok(metadata(path)?.is_some_and(|metadata| metadata.is_file()))
 }
 
 /// Opens a file for reading.
 pub fn open(path: &Path) -> Result<Option<File>, PathError> {
-    if_exists(File::open(path).map_err(failed("open", path)))
+    match is_file(path)? {
+        true => if_exists(File::open(path).map_err(failed("open", path))),
+        false => Ok(None),
+    }
 }
 
 /// What the system knows of a file. Symbolic links are followed.
@@ -87,7 +96,10 @@ pub fn metadata(path: &Path) -> Result<Option<Metadata>, PathError> {
 
 /// Reads a whole file.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, PathError> {
-    if_exists(fs::read(path).map_err(failed("read", path)))
+    match is_file(path)? {
+        true => if_exists(fs::read(path).map_err(failed("read", path))),
+        false => Ok(None),
+    }
 }
 
 /// The names in a folder, unsorted; none if there is no such folder. Names that are not UTF-8 are not ours.
@@ -97,23 +109,26 @@ pub fn names(path: &Path) -> Result<Vec<String>, PathError> {
 
 /// Those of regular files among [`names`].
 pub fn file_names(path: &Path) -> Result<Vec<String>, PathError> {
-    names_of(path, |entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+    names_of(path, |kind| kind.is_file())
 }
 
-fn names_of(path: &Path, wanted: impl Fn(&DirEntry) -> bool) -> Result<Vec<String>, PathError> {
+/// Those of regular files and of symbolic links among [`names`].
+pub fn file_and_link_names(path: &Path) -> Result<Vec<String>, PathError> {
+    names_of(path, |kind| kind.is_file() || kind.is_symlink())
+}
+
+fn names_of(path: &Path, wanted: impl Fn(FileType) -> bool) -> Result<Vec<String>, PathError> {
+    let entries = entries(path)?.into_iter();
+    let wanted = entries.filter(|entry| entry.file_type().is_ok_and(&wanted));
+    Ok(wanted.filter_map(|entry| entry.file_name().into_string().ok()).collect())
+}
+
+/// All that is in a folder, whatever it is, unsorted.
+pub fn entries(path: &Path) -> Result<Vec<DirEntry>, PathError> {
     let Some(entries) = if_exists(fs::read_dir(path).map_err(failed("list", path)))? else {
         return Ok(Vec::new());
     };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(failed("list", path))?;
-        if wanted(&entry)
-            && let Ok(name) = entry.file_name().into_string()
-        {
-            names.push(name);
-        }
-    }
-    Ok(names)
+    entries.map(|entry| entry.map_err(failed("list", path))).collect()
 }
 
 /// Is there anything in the folder?
@@ -371,18 +386,6 @@ fn copy_bytes(from: &Path, to: &Path) -> Result<File, PathError> {
         write(&copy, to, offset, &buffer[..count])?;
         offset += count as u64;
     }
-}
-
-/// Is this open file still the one that `path` names?
-pub fn is_at(file: &File, path: &Path) -> Result<bool, PathError> {
-    let open = file.metadata().map_err(failed("look up", path))?;
-    Ok(metadata(path)?.is_some_and(|named| (named.dev(), named.ino()) == (open.dev(), open.ino())))
-}
-
-/// Are these two names one file? `None` when either is not there.
-pub fn same(one: &Path, other: &Path) -> Result<Option<bool>, PathError> {
-    let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
-    Ok(metadata(one)?.zip(metadata(other)?).map(|(one, other)| identity(one) == identity(other)))
 }
 
 /// A name in the same folder that cannot be anybody's: no tag and no digest begins with a dot.

@@ -161,7 +161,7 @@ impl Store {
     fn write_manifest(&self, name: &RepositoryName, new: &NewManifest<'_>) -> Result<(), Error> {
         let (held, blob) = (self.held_manifest(name, new.digest), self.blob(new.digest));
         if compare::has_bytes(&blob, new.bytes)? {
-            if disk::same(&held, &blob)? == Some(true) {
+            if compare::same(&held, &blob)? == Some(true) {
                 return Ok(sync_folder_of(&held)?);
             }
             if self.hold(new.digest, &held)? {
@@ -179,7 +179,7 @@ impl Store {
 
     /// Does the repository hold this manifest?
     pub fn has_manifest(&self, name: &RepositoryName, digest: &Digest) -> Result<bool, Error> {
-        Ok(disk::metadata(&self.held_manifest(name, digest))?.is_some())
+        Ok(disk::is_file(&self.held_manifest(name, digest))?)
     }
 
     /// Reads a manifest by tag or digest.

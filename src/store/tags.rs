@@ -92,7 +92,7 @@ impl Store {
 
     /// Removes all tags that point at a manifest. The repository's lock is the caller's.
     pub(super) fn delete_tags_of(&self, name: &RepositoryName, digest: &Digest) -> Result<(), Error> {
-        for text in disk::names(&self.tags(name))? {
+        for text in disk::file_and_link_names(&self.tags(name))? {
             let Ok(tag) = Tag::parse(&text) else { continue };
             if self.read_tag(name, &tag)?.is_some_and(|target| target.digest() == *digest) {
                 disk::remove(&self.tag(name, &tag))?;
@@ -117,7 +117,8 @@ impl Store {
         if !self.repository_exists(name) {
             return Err(Error::NameUnknown(name.clone()));
         }
-        let tags = disk::names(&self.tags(name))?.into_iter().filter(|text| Tag::parse(text).is_ok());
+        let names = disk::file_and_link_names(&self.tags(name))?;
+        let tags = names.into_iter().filter(|text| Tag::parse(text).is_ok());
         Ok(page(tags, last, limit))
     }
 }

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::Store;
+use super::compare;
 use super::disk::{self, failed};
 use super::hashing::Hashing;
 use crate::buffer::Buffer;
@@ -118,7 +119,7 @@ impl Store {
             Err(TryLockError::WouldBlock) => return Err(Error::UploadBusy(id.clone())),
             Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error).into()),
         }
-        if !disk::is_at(&data, &path)? {
+        if !compare::is_at(&data, &path)? {
             return Err(unknown(id)); // it was finished or cancelled before we had the lock
         }
         let sealed = disk::is_sealed(&data, &path)?;

@@ -3,6 +3,7 @@
 //! Who sees what, when: servers may be at work meanwhile. What these functions list may be gone a moment later,
 //! and what is new may be missing.
 
+use std::fs::Metadata;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -12,16 +13,39 @@ use super::disk::{self, failed};
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::Error;
 use crate::name::RepositoryName;
+use crate::reference::Tag;
 
-/// A file of the store that bears a digest as its name, or should.
+/// A name in the store that is a digest, or should be.
 #[derive(Clone, Debug)]
 pub struct Named {
     /// Where it lies.
     pub path: PathBuf,
     /// Its name as a digest; `None` when it is none.
     pub digest: Option<Digest>,
+    /// The file; `None` when it is something else, or a link to nowhere.
+    pub file: Option<FileId>,
+    /// How many names the file has.
+    pub links: u64,
     /// Its length in bytes.
     pub size: u64,
+}
+
+/// What tells a file from all others: names with the same are names of one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileId {
+    device: u64,
+    number: u64,
+}
+
+/// An entry of `_tags`.
+#[derive(Clone, Debug)]
+pub struct TagEntry {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its name as a tag; `None` when it is none.
+    pub tag: Option<Tag>,
+    /// Is it a link or a file?
+    pub can_be_tag: bool,
 }
 
 /// An entry below `_referrers`.
@@ -40,20 +64,6 @@ pub enum Kind {
     Blobs,
     /// Below `_manifests`.
     Manifests,
-}
-
-/// How a name in a repository relates to the one under `blobs/`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tie {
-    /// They are one file.
-    Linked,
-    /// They are two files, and others are one with this: it had all the links it can have, and another took its
-    /// place under `blobs/`.
-    Older,
-    /// They are two files.
-    Copied,
-    /// There is none under `blobs/`.
-    Torn,
 }
 
 impl Store {
@@ -83,28 +93,27 @@ impl Store {
         self.named_below(&self.repository(name).join(folder))
     }
 
-    /// Is this file the one under `blobs/`?
-    pub fn tie(&self, path: &Path, digest: &Digest) -> Result<Tie, Error> {
-        Ok(match disk::same(path, &self.blob(digest))? {
-            Some(true) => Tie::Linked,
-            Some(false) if disk::metadata(path)?.is_some_and(|file| file.nlink() > 1) => Tie::Older,
-            Some(false) => Tie::Copied,
-            None => Tie::Torn,
-        })
-    }
-
-    /// The names in a repository's `_tags`, whatever they are.
-    pub fn tag_names(&self, name: &RepositoryName) -> Result<Vec<String>, Error> {
-        Ok(disk::names(&self.tags(name))?)
+    /// Every entry of a repository's `_tags`.
+    pub fn all_tags(&self, name: &RepositoryName) -> Result<Vec<TagEntry>, Error> {
+        let entries = disk::entries(&self.tags(name))?.into_iter().map(|entry| TagEntry {
+            path: entry.path(),
+            tag: entry.file_name().to_str().and_then(|text| Tag::parse(text).ok()),
+            can_be_tag: entry.file_type().is_ok_and(|kind| kind.is_file() || kind.is_symlink()),
+        });
+        Ok(entries.collect())
     }
 
     /// Every entry of a repository's `_referrers`.
     pub fn all_referrers(&self, name: &RepositoryName) -> Result<Vec<Entry>, Error> {
         let mut found = Vec::new();
-        for subject in self.named_below(&self.repository(name).join("_referrers"))? {
-            for entry in disk::names(&subject.path)? {
-                let pair = subject.digest.clone().zip(super::referrers::parse_entry(&entry));
-                found.push(Entry { path: subject.path.join(entry), pair });
+        for Named { path, digest, .. } in self.named_below(&self.repository(name).join("_referrers"))? {
+            if !path.is_dir() {
+                found.push(Entry { path, pair: None });
+                continue;
+            }
+            for entry in disk::entries(&path)? {
+                let referrer = entry.file_name().to_str().and_then(super::referrers::parse_entry);
+                found.push(Entry { path: entry.path(), pair: digest.clone().zip(referrer) });
             }
         }
         Ok(found)
@@ -112,12 +121,11 @@ impl Store {
 
     /// The names below `uploads/`, and whether each is a session that can go on.
     pub fn all_uploads(&self) -> Result<Vec<(PathBuf, bool)>, Error> {
-        let uploads = self.root.join("uploads");
         let mut found = Vec::new();
-        for entry in disk::names(&uploads)? {
-            let path = uploads.join(entry);
-            let whole = super::uploads::read_session(&path)?.is_some()
-                && disk::metadata(&path.join("data"))?.is_some();
+        for entry in disk::entries(&self.root.join("uploads"))? {
+            let path = entry.path();
+            let has_session = super::uploads::read_session(&path).is_ok_and(|session| session.is_some());
+            let whole = has_session && disk::is_file(&path.join("data")).unwrap_or(false);
             found.push((path, whole));
         }
         Ok(found)
@@ -142,28 +150,34 @@ impl Store {
         }
     }
 
-    /// The names in `<folder>/<algorithm>/`, for every algorithm; folders of another name are listed as such.
+    /// The names in `<folder>/<algorithm>/`, for every algorithm; what else there is, is listed as such.
     fn named_below(&self, folder: &Path) -> Result<Vec<Named>, Error> {
         let mut found = Vec::new();
-        for name in disk::names(folder)? {
-            let path = folder.join(&name);
-            match Algorithm::parse(&name) {
-                Ok(algorithm) => {
-                    for hex in disk::names(&path)? {
-                        let digest = Digest::from_parts(algorithm, &hex).ok();
-                        found.extend(self.named(path.join(hex), digest)?);
+        for entry in disk::entries(folder)? {
+            let (path, name) = (entry.path(), entry.file_name());
+            let algorithm = name.to_str().and_then(|name| Algorithm::parse(name).ok());
+            match algorithm.filter(|_| path.is_dir()) {
+                Some(algorithm) => {
+                    for entry in disk::entries(&path)? {
+                        let hex = entry.file_name();
+                        let digest = hex.to_str().and_then(|hex| Digest::from_parts(algorithm, hex).ok());
+                        found.extend(named(entry.path(), digest));
                     }
                 }
-                Err(_) => found.extend(self.named(path, None)?),
+                None => found.extend(named(path, None)),
             }
         }
         Ok(found)
     }
+}
 
-    fn named(&self, path: PathBuf, digest: Option<Digest>) -> Result<Option<Named>, Error> {
-        let metadata = disk::metadata(&path)?; // none: it is gone meanwhile
-        Ok(metadata.map(|metadata| Named { path, digest, size: metadata.len() }))
-    }
+/// `None`: it is gone meanwhile.
+fn named(path: PathBuf, digest: Option<Digest>) -> Option<Named> {
+    let metadata = disk::metadata(&path).ok().flatten().filter(Metadata::is_file);
+    let there = metadata.is_some() || path.symlink_metadata().is_ok();
+    let file = metadata.as_ref().map(|file| FileId { device: file.dev(), number: file.ino() });
+    let (links, size) = metadata.map_or((0, 0), |file| (file.nlink(), file.len()));
+    there.then_some(Named { path, digest, file, links, size })
 }
 
 fn walk(folder: &Path, prefix: &str, found: &mut Vec<RepositoryName>) -> Result<(), Error> {
