@@ -114,10 +114,10 @@ fn a_refusal_says_why() {
 #[test]
 fn a_failure_of_ours_is_an_error_with_its_path_which_the_client_is_not_told() {
     let registry = Registry::start_with(&["--log-level", "error"]);
-    registry.push_image("a", "v1", b"layer");
+    let image = registry.push_image("a", "v1", b"layer");
     registry.get("/v2/a/manifests/missing").assert_error(404, "MANIFEST_UNKNOWN");
     fs::create_dir(registry.path("repositories/a/_tags/broken")).unwrap(); // no tag is a folder
-    let answer = registry.get("/v2/a/manifests/broken");
+    let answer = registry.put_manifest("a", "broken", OCI_MANIFEST, &image.manifest);
     answer.assert_error(500, "UNKNOWN");
     let told = String::from_utf8(answer.body).unwrap();
     let root = registry.path("").display().to_string();
