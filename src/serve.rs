@@ -27,7 +27,7 @@ pub fn run(config: &Config) -> Result<(), String> {
     process::block_stop_signals(); // before any thread starts
     process::raise_descriptor_limit();
     process::give_memory_back();
-    let store = Store::open(&config.storage.path)?;
+    let store = open(config)?;
     if store.folds_case() {
         let fields: &log::Fields<'_> = &[("root", &config.storage.path.display())];
         log::event(Level::Warn, "this file system ignores case: the tags v1 and V1 are one tag here", fields);
@@ -67,6 +67,15 @@ pub fn run(config: &Config) -> Result<(), String> {
         log::event(Level::Warn, "stopped; some requests were not finished", &[]);
     }
     Ok(())
+}
+
+/// With `--read-only` a store that is there is only looked at, so that it may lie where nothing can be written.
+fn open(config: &Config) -> Result<Store, String> {
+    let root = &config.storage.path;
+    match Store::existing(root) {
+        Ok(store) if config.server.read_only => Ok(store),
+        _ => Store::open(root),
+    }
 }
 
 /// Who may do what, by the configuration.

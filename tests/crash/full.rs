@@ -148,6 +148,9 @@ fn a_read_only_disk_refuses_pushes_and_recovers(place: &Path) {
     registry.send("DELETE", "/v2/hello/manifests/v1", &[], b"").assert_error(500, "UNKNOWN");
     assert_serves(&registry, &image);
     assert!(registry.log().contains("Read-only file system"), "{}", registry.log());
+    let copy = registry.start_beside_with(&["--read-only"]); // which can start there too
+    assert_serves(&copy, &image);
+    drop(copy);
     remount("rw");
     assert_recovers(&registry, &image);
 }
