@@ -99,7 +99,7 @@ pub fn parse(
             config.map(Command::Serve).map_err(|why| refusal("serve", why.to_string()))
         }
         Some("verify") => {
-            let typed = flags_only("verify", rest, CARE_FLAGS)?;
+            let typed = with_folder("verify", rest, CARE_FLAGS)?;
             let config = Config::load(&typed.flags, environment, read_file);
             let root = config.map(|config| config.storage.path);
             root.map(Command::Verify).map_err(|why| refusal("verify", why.to_string()))
@@ -118,6 +118,17 @@ fn flags_only(command: &'static str, arguments: &[String], known: &[&str]) -> Re
         Some(operand) => {
             Err(refusal(command, format!("{command} takes flags only, so what is {operand:?}?")))
         }
+    }
+}
+
+/// A folder that is no flag's is the root.
+fn with_folder(command: &'static str, arguments: &[String], known: &[&str]) -> Result<Typed, UsageError> {
+    let mut typed = Typed::parse(arguments, known).map_err(|message| refusal(command, message))?;
+    typed.flags.extend(typed.operands.drain(..).map(|folder| ("--root".to_owned(), folder)));
+    let mut roots = typed.flags.iter().filter(|(flag, _)| flag == "--root").map(|(_, folder)| folder).skip(1);
+    match roots.next() {
+        None => Ok(typed),
+        Some(more) => Err(refusal(command, format!("{command} takes one folder, so what is {more:?}?"))),
     }
 }
 
@@ -221,13 +232,13 @@ fn serve_help() -> String {
 fn verify_help() -> String {
     String::from(
         "\
-Usage: registry verify [--root DIR] [--config FILE]
+Usage: registry verify [DIR] [--config FILE]
 
 Reads everything below the root and changes nothing: every file under blobs/ is hashed, on all cores,
 every name in a repository is held against it, every tag is followed to its last layer. Prints a line
 for each fault, with the file and what to do, and a summary. Exit status: 0 sound, 1 not.
 
-  --root DIR             The directory to check. [testdata]  storage.path  REGISTRY_STORAGE_PATH
+  [--root] DIR           The directory to check. [testdata]  storage.path  REGISTRY_STORAGE_PATH
   --config FILE          The configuration file to take it from.
 
 Leftovers (temporary names of a push that broke off) are listed and are no fault.
@@ -323,6 +334,14 @@ mod tests {
     }
 
     #[test]
+    fn verify_takes_its_folder_with_a_flag_or_without() {
+        for line in ["verify --root store", "verify store"] {
+            assert_eq!(typed(line), Ok(Command::Verify("store".into())));
+        }
+        assert_eq!(typed("verify"), Ok(Command::Verify("testdata".into())));
+    }
+
+    #[test]
     fn what_is_not_understood_is_refused_by_name() {
         check_refused(
             "server",
@@ -332,7 +351,8 @@ mod tests {
         check_refused("help frobnicate", "\"frobnicate\" is not a command; there are serve, verify, help");
         check_refused("frobnicate --help", "\"frobnicate\" is not a command; there are serve, verify, help");
         check_refused("help serve me", "help takes one command, so what is \"me\"?");
-        check_refused("verify testdata", "verify takes flags only, so what is \"testdata\"?");
+        check_refused("verify one two", "verify takes one folder, so what is \"two\"?");
+        check_refused("verify one --root two", "verify takes one folder, so what is \"one\"?");
         check_refused("verify --port 80", "--port is not a flag (did you mean --root?)");
         check_refused("serve testdata", "serve takes flags only, so what is \"testdata\"?");
         check_refused("--prot 80", "--prot is not a flag (did you mean --port?)");

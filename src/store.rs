@@ -91,7 +91,10 @@ impl Store {
         let store = Self { root: root.to_owned() };
         match store.root.join("blobs").is_dir() {
             true => Ok(store),
-            false => Err(format!("there is no registry in {}: it has no folder blobs/", root.display())),
+            false => Err(format!(
+                "there is no registry in {}: nothing was pushed here yet; `registry serve` makes it",
+                root.display()
+            )),
         }
     }
 
