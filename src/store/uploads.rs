@@ -113,14 +113,14 @@ impl Store {
         let algorithm = self.session(name, id)?;
         let folder = self.upload(id);
         let path = folder.join("data");
-        let data = disk::open_to_write(&path)?.ok_or_else(|| unknown(id))?;
-        match data.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Error::UploadBusy(id.clone())),
-            Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error).into()),
-        }
+        let mut data = lock_data(&path, id)?;
         if !compare::is_at(&data, &path)? {
-            return Err(unknown(id)); // it was finished or cancelled before we had the lock
+            // It was finished or cancelled before we had the lock; or somebody has put a copy in its place, to write
+            // to it (`unseal`), and has that locked.
+            data = lock_data(&path, id)?;
+            if !compare::is_at(&data, &path)? {
+                return Err(unknown(id));
+            }
         }
         let sealed = disk::is_sealed(&data, &path)?;
         let offset = data.metadata().map_err(failed("look up", &path))?.len();
@@ -336,6 +336,16 @@ fn saved_hash(folder: &Path, algorithm: Algorithm, offset: u64) -> (Hasher, u64)
         (saved["format"] == HASH_FORMAT).then_some((hasher, hashed))
     };
     saved().unwrap_or_else(|| (Hasher::new(algorithm), 0))
+}
+
+/// Opens a session's bytes, for nobody else.
+fn lock_data(path: &Path, id: &UploadId) -> Result<File, Error> {
+    let data = disk::open_to_write(path)?.ok_or_else(|| unknown(id))?;
+    match data.try_lock() {
+        Ok(()) => Ok(data),
+        Err(TryLockError::WouldBlock) => Err(Error::UploadBusy(id.clone())),
+        Err(TryLockError::Error(error)) => Err(failed("lock", path)(error).into()),
+    }
 }
 
 fn unknown(id: &UploadId) -> Error {
