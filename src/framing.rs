@@ -163,6 +163,7 @@ fn parse_request_line(line: &[u8]) -> Result<bool, Error> {
 struct Steering<'a> {
     lengths: Vec<&'a [u8]>,
     codings: Vec<&'a [u8]>,
+    hosts: Vec<&'a [u8]>,
     expects_continue: bool,
     close: bool,
     keep_alive: bool,
@@ -203,6 +204,8 @@ impl<'a> Steering<'a> {
             self.lengths.push(value);
         } else if name.eq_ignore_ascii_case(b"Transfer-Encoding") {
             self.codings.push(value);
+        } else if name.eq_ignore_ascii_case(b"Host") {
+            self.hosts.push(value);
         } else if name.eq_ignore_ascii_case(b"Expect") {
             self.expects_continue |= value.eq_ignore_ascii_case(b"100-continue");
         } else if name.eq_ignore_ascii_case(b"Connection") {
@@ -224,6 +227,14 @@ impl<'a> Steering<'a> {
             ([], [_, _, ..]) => return refused("Transfer-Encoding is given more than once"),
             ([_, ..], [_, ..]) => return refused("Content-Length and Transfer-Encoding exclude each other"),
         };
+        match self.hosts.as_slice() {
+            [] if !old => return refused("a request of HTTP/1.1 must have a Host header"),
+            [_, _, ..] => return refused("Host is given more than once"),
+            [host] if !is_host(host) => {
+                return refused("Host must be a name or an address, perhaps with a port");
+            }
+            [] | [_] => {}
+        }
         Ok(Message {
             framing,
             old,
@@ -256,6 +267,11 @@ fn trim(value: &[u8]) -> &[u8] {
 fn is_token(text: &[u8]) -> bool {
     let is_token_char = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     !text.is_empty() && text.iter().all(is_token_char)
+}
+
+/// Could it be `uri-host [ ":" port ]` (RFC 9112, 3.2)? Nothing hangs on it here, but much on it elsewhere.
+fn is_host(text: &[u8]) -> bool {
+    text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte))
 }
 
 fn is_target(text: &[u8]) -> bool {
@@ -324,8 +340,8 @@ mod tests {
 
     #[test]
     fn the_end_of_a_body_is_certain_or_the_message_is_refused() {
-        let with = |headers: &str| format!("PUT / HTTP/1.1\n{headers}");
-        check("PUT / HTTP/1.1", Framing::None);
+        let with = |headers: &str| format!("PUT / HTTP/1.1\nHost: a\n{headers}");
+        check("PUT / HTTP/1.1\nHost: a", Framing::None);
         check(&with("Content-Length: 0"), Framing::Length(0));
         check(&with("Content-Length: 0005"), Framing::Length(5));
         check(&with("Content-Length: 35184372088832"), Framing::Length(BODY_BYTES_MAX));
@@ -384,21 +400,39 @@ mod tests {
         assert_eq!(head.shown, b"GET /x HTTP/1.1\r\nTurn: 7\r\n\r\n");
         let (shown, ..) = judge("GET /\u{e4} HTTP/1.1\nUser-Agent: \u{e4}");
         assert_eq!(shown, "GET - HTTP/1.1\r\nTurn: 7\r\n\r\n");
-        let (_, headers, message) = judge("GET / HTTP/1.1\nUser-Agent: \u{e4}");
-        assert_eq!((headers.as_str(), message.is_ok()), ("User-Agent:??\n", true));
+        let (_, headers, message) = judge("GET / HTTP/1.1\nHost: a\nUser-Agent: \u{e4}");
+        assert_eq!((headers.as_str(), message.is_ok()), ("Host:a\nUser-Agent:??\n", true));
     }
 
     #[test]
     fn a_connection_ends_as_client_and_version_have_it() {
         let last = |lines: &str| judge(lines).2.unwrap().last;
-        assert!(!last("GET / HTTP/1.1"));
-        assert!(last("GET / HTTP/1.1\nConnection: Close"));
-        assert!(last("GET / HTTP/1.1\nConnection: keep-alive\nConnection: x , close"));
+        assert!(!last("GET / HTTP/1.1\nHost: a"));
+        assert!(last("GET / HTTP/1.1\nHost: a\nConnection: Close"));
+        assert!(last("GET / HTTP/1.1\nHost: a\nConnection: keep-alive\nConnection: x , close"));
         assert!(last("GET / HTTP/1.0"));
         assert!(last("GET / HTTP/1.0\nConnection: upgrade"));
         assert!(!last("GET / HTTP/1.0\nConnection: keep-alive"));
-        assert!(judge("PUT / HTTP/1.1\nExpect: 100-Continue").2.unwrap().expects_continue);
-        assert!(!judge("PUT / HTTP/1.1\nExpect: tea").2.unwrap().expects_continue);
+        assert!(judge("PUT / HTTP/1.1\nHost: a\nExpect: 100-Continue").2.unwrap().expects_continue);
+        assert!(!judge("PUT / HTTP/1.1\nHost: a\nExpect: tea").2.unwrap().expects_continue);
         assert!(!judge("PUT / HTTP/1.0\nExpect: 100-continue").2.unwrap().expects_continue);
+    }
+
+    #[test]
+    fn a_request_is_for_one_host() {
+        for host in ["", "a", "a.example:5080", "127.0.0.1:80", "[::1]:5080", "a_b"] {
+            check(&format!("GET / HTTP/1.1\nhOST: {host}"), Framing::None);
+            check(&format!("GET / HTTP/1.0\nHost: {host}"), Framing::None);
+        }
+        check("GET / HTTP/1.0", Framing::None);
+        check_refused("GET / HTTP/1.1", "must have a Host");
+        check_refused("GET http://a/ HTTP/1.1\nX-Host: a", "must have a Host");
+        for version in ["HTTP/1.1", "HTTP/1.0"] {
+            check_refused(&format!("GET / {version}\nHost: a\nHost: a"), "Host is given more than once");
+            check_refused(&format!("GET / {version}\nHost: a\nX: y\nhost:"), "Host is given more than once");
+            for host in ["a b", "a, b", "a/b", "user@a", "http://a", "a?", "a#", "\u{e4}", "a\"", "a\\"] {
+                check_refused(&format!("GET / {version}\nHost: {host}"), "Host must be a name");
+            }
+        }
     }
 }

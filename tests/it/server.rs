@@ -106,7 +106,7 @@ fn two_hundred_readers_that_take_nothing_delay_nobody_and_are_given_up() {
     let mut clients: Vec<Connection> = (0..200)
         .map(|_| {
             let mut client = Connection::open(registry.address);
-            client.write(format!("GET /v2/a/blobs/{blob} HTTP/1.1\r\n\r\n").as_bytes());
+            client.write(format!("GET /v2/a/blobs/{blob} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
             client
         })
         .collect();
@@ -153,7 +153,7 @@ fn a_head_that_trickles_in_has_no_more_time_than_silence() {
     let mut writer = client.stream.get_ref().try_clone().unwrap();
     let trickle = thread::spawn(move || {
         use std::io::Write;
-        let _ = writer.write_all(b"GET /v2/ HTTP/1.1\r\n");
+        let _ = writer.write_all(b"GET /v2/ HTTP/1.1\r\nHost: a\r\n");
         while writer.write_all(b"X: y\r\n").is_ok() {
             thread::sleep(Duration::from_millis(20)); // the trickle itself
         }
@@ -176,7 +176,7 @@ fn a_body_that_stops_coming_is_given_up_and_what_came_of_a_chunk_is_kept() {
     for coding in ["Content-Length: 3000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\nbb8\r\n"] {
         let location = registry.start_upload("a");
         let mut client = Connection::open(registry.address);
-        client.write(format!("PATCH {location} HTTP/1.1\r\n{coding}").as_bytes());
+        client.write(format!("PATCH {location} HTTP/1.1\r\nHost: a\r\n{coding}").as_bytes());
         client.write(&blob[..1000]);
         let answer = client.read_answer("PATCH").expect("an answer");
         answer.assert_error(408, "SIZE_INVALID");
@@ -244,7 +244,7 @@ fn an_answer_may_take_longer_than_a_connection_may_be_idle() {
     let content = bytes(1, 16 << 20);
     let blob = registry.push_blob("a", &content);
     let mut client = Connection::open(registry.address);
-    client.write(format!("GET /v2/a/blobs/{blob} HTTP/1.1\r\n\r\n").as_bytes());
+    client.write(format!("GET /v2/a/blobs/{blob} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
     thread::sleep(Duration::from_millis(900)); // longer than that, with most of the answer still to come
     assert!(client.read_answer("GET").expect("an answer").body == content);
     client.send("GET", "/v2/", &[], b"").assert(200, &[]);

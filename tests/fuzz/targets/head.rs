@@ -108,6 +108,11 @@ fn judged(request: &Request<'_, '_>) -> Message {
         other => panic!("should have been refused: {other:?}"),
     };
     assert!(!matches!(framing, Framing::Length(length) if length > BODY_BYTES_MAX));
+    match &values("host")[..] {
+        [] => assert!(old, "HTTP/1.1 without Host"),
+        [host] => assert!(!host.contains(|c: char| !c.is_ascii_graphic() || "/@?#\"\\".contains(c)), "{host}"),
+        hosts => panic!("should have been refused: {hosts:?}"),
+    }
     let connection = values("connection").join(",");
     let has = |option: &str| connection.split(',').any(|given| given.trim_matches([' ', '\t']) == option);
     Message {

@@ -81,8 +81,9 @@ fn what_is_no_chunked_body_is_refused_and_the_next_request_is_not_one() {
         &format!("5;{}\r\nabcde\r\n0\r\n\r\n", "x".repeat(20_000)),
         &format!("0\r\n{}\r\n", "T: x\r\n".repeat(5_000)),
     ] {
-        let message =
-            format!("PUT /v2/new/manifests/v1 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{body}{NEXT}");
+        let message = format!(
+            "PUT /v2/new/manifests/v1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}{NEXT}"
+        );
         check_refused(&registry, message, 400, "the chunked body is malformed");
     }
     assert!(!registry.path("repositories/new").exists());
@@ -115,7 +116,7 @@ fn assert_cut_off(sent: &[u8], answer: Option<Answer>) {
 #[test]
 fn a_manifest_cut_off_anywhere_leaves_nothing() {
     let manifest = format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":[]}}"#);
-    let head = format!("PUT /v2/new/manifests/v1 HTTP/1.1\r\nContent-Type: {OCI_INDEX}\r\n");
+    let head = format!("PUT /v2/new/manifests/v1 HTTP/1.1\r\nHost: a\r\nContent-Type: {OCI_INDEX}\r\n");
     let (first, second) = manifest.split_at(40);
     // With a space behind it: a document that is whole before the message is.
     for message in [
@@ -156,7 +157,7 @@ fn a_blob_cut_off_anywhere_does_not_appear_and_its_chunk_is_kept_as_far_as_it_ca
                 } else {
                     String::new()
                 };
-                format!("{method} {location}{query} HTTP/1.1\r\n{coding}\r\n\r\n")
+                format!("{method} {location}{query} HTTP/1.1\r\nHost: a\r\n{coding}\r\n\r\n")
             };
             for end in 0..body.len() {
                 let location = registry.start_upload("a");
@@ -189,7 +190,10 @@ fn a_client_that_waits_to_be_asked_for_the_body_is_asked() {
     let mut client = Connection::open(registry.address);
     for coding in ["Content-Length: 100000", "Transfer-Encoding: chunked"] {
         let target = format!("{}?digest={}", registry.start_upload("a"), sha256(&blob));
-        client.write(format!("PUT {target} HTTP/1.1\r\nExpect: 100-continue\r\n{coding}\r\n\r\n").as_bytes());
+        client.write(
+            format!("PUT {target} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n{coding}\r\n\r\n")
+                .as_bytes(),
+        );
         client.read_answer("PUT").expect("an answer").assert(100, &[]);
         if coding.starts_with("Transfer") {
             client.write(b"186a0\r\n");
@@ -209,7 +213,8 @@ fn a_client_that_waits_and_is_refused_is_told_so_without_a_byte_of_body() {
     let registry = start();
     for target in ["/v2/BAD/manifests/v1", "/v2/a/blobs/uploads/none", "/nowhere"] {
         let mut client = Connection::open(registry.address);
-        let head = format!("PUT {target} HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 50\r\n\r\n");
+        let head =
+            format!("PUT {target} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 50\r\n\r\n");
         client.write(head.as_bytes());
         let begin = Instant::now();
         let answer = client.read_answer("PUT").expect("an answer");
@@ -228,8 +233,9 @@ fn other_expectations_and_those_of_http_1_0_are_ignored() {
     let registry = start();
     for (expect, version) in [("tea", "HTTP/1.1"), ("100-continue", "HTTP/1.0")] {
         let mut client = Connection::open(registry.address);
-        let head =
-            format!("PUT /v2/a/manifests/v1 {version}\r\nExpect: {expect}\r\nContent-Length: 5\r\n\r\n");
+        let head = format!(
+            "PUT /v2/a/manifests/v1 {version}\r\nHost: a\r\nExpect: {expect}\r\nContent-Length: 5\r\n\r\n"
+        );
         client.write(format!("{head}abcde").as_bytes());
         client.read_answer("PUT").expect("an answer").assert_error(400, "MANIFEST_INVALID");
     }

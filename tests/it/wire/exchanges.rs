@@ -13,7 +13,7 @@ fn requests_sent_ahead_are_done_in_order_each_seeing_what_those_before_it_did() 
     };
     let mut message = String::new();
     for n in 0..50 {
-        let (document, head) = (document(n), "/v2/new/manifests/v1 HTTP/1.1\r\n");
+        let (document, head) = (document(n), "/v2/new/manifests/v1 HTTP/1.1\r\nHost: a\r\n");
         message +=
             &format!("PUT {head}Content-Type: {OCI_INDEX}\r\nContent-Length: {}\r\n\r\n", document.len());
         message += &format!("{document}GET {head}\r\nDELETE {head}\r\nGET {head}\r\n");
@@ -36,8 +36,9 @@ fn ten_thousand_requests_sent_ahead_are_all_answered_and_delay_nobody() {
     let mut writer = client.stream.get_ref().try_clone().unwrap();
     let sender = std::thread::spawn(move || {
         use std::io::Write;
-        let message: String =
-            (0..10_000).map(|n| format!("GET /v2/victim/tags/list?n={n} HTTP/1.1\r\n\r\n")).collect();
+        let message: String = (0..10_000)
+            .map(|n| format!("GET /v2/victim/tags/list?n={n} HTTP/1.1\r\nHost: a\r\n\r\n"))
+            .collect();
         writer.write_all(message.as_bytes()).unwrap();
     });
     for n in 0..10_000 {
@@ -57,7 +58,7 @@ fn a_long_conversation_sent_ahead_does_not_grow_in_memory() {
     let registry = start();
     let mut client = Connection::open(registry.address);
     let mut writer = client.stream.get_ref().try_clone().unwrap();
-    let message = format!("GET /v2/ HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(30_001)).repeat(100);
+    let message = format!("GET /v2/ HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(30_001)).repeat(100);
     let sender = std::thread::spawn(move || {
         use std::io::Write;
         for _ in 0..10 {
@@ -127,7 +128,7 @@ fn http_1_0_ends_with_the_answer_unless_it_asks_to_go_on() {
 fn a_connection_ends_when_the_client_says_so() {
     let registry = start();
     for option in ["close", "Close", "keep-alive, close", "x\r\nConnection: close"] {
-        let message = format!("GET /v2/ HTTP/1.1\r\nConnection: {option}\r\n\r\n{HIDDEN}");
+        let message = format!("GET /v2/ HTTP/1.1\r\nHost: a\r\nConnection: {option}\r\n\r\n{HIDDEN}");
         let answers = exchange(&registry, message.as_bytes());
         assert_eq!(answers.len(), 1, "{option}");
         answers[0].assert(200, &[("Connection", "close")]);
@@ -147,7 +148,7 @@ fn a_client_that_leaves_in_the_middle_is_not_missed() {
     for path in ["/v2/".to_owned(), format!("/v2/a/blobs/{blob}")] {
         for _ in 0..50 {
             let mut client = Connection::open(registry.address);
-            client.write(format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes());
+            client.write(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
             drop(client); // with an answer on its way, which resets the connection
         }
     }

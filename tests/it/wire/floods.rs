@@ -125,7 +125,7 @@ fn endless_headers_from_fifty_clients_fill_no_memory() {
     let before = registry.usage();
     let endless = |address: SocketAddr| {
         let mut client = Connection::open(address);
-        client.write(b"GET /v2/ HTTP/1.1\r\n");
+        client.write(b"GET /v2/ HTTP/1.1\r\nHost: a\r\n");
         let (line, mut sent) = ([b"X: ".as_slice(), &[b'x'; 65_000], b"\r\n"].concat(), 0);
         while client.write(&line) && sent < 100 {
             sent += 1; // until we are refused, or 6.5 MB
@@ -142,7 +142,7 @@ fn endless_lines_between_chunks_from_fifty_clients_fill_no_memory() {
     let before = registry.usage();
     let endless = |address: SocketAddr| {
         let mut client = Connection::open(address);
-        client.write(b"PUT /v2/a/manifests/v1 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
+        client.write(b"PUT /v2/a/manifests/v1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
         let (digits, mut sent) = ([b'0'; 65_000], 0);
         while client.write(&digits) && sent < 100 {
             sent += 1;
@@ -174,7 +174,7 @@ impl TcpFlood {
         use std::io::Write;
         let stream = std::net::TcpStream::connect(address).unwrap();
         let mut writer = stream.try_clone().unwrap();
-        let requests = "GET /v2/victim/manifests/v1 HTTP/1.1\r\nX: y\r\n\r\n".repeat(1000);
+        let requests = "GET /v2/victim/manifests/v1 HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n".repeat(1000);
         let thread = thread::spawn(move || while writer.write_all(requests.as_bytes()).is_ok() {});
         Self { stream, thread: Some(thread) }
     }

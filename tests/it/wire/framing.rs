@@ -99,7 +99,7 @@ fn an_upgrade_is_not_done_and_hides_nothing() {
     let upgrade = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n";
     client.write(format!("{head}{upgrade}Transfer-Encoding: chunked\r\n\r\n8\r\n").as_bytes());
     client.write(
-        b"upgraded\r\n0\r\n\r\nGET /v2/ HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        b"upgraded\r\n0\r\n\r\nGET /v2/ HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
     );
     client.read_answer("PUT").expect("an answer").assert(201, &[]);
     client.read_answer("GET").expect("an answer").assert(200, &[]);

@@ -56,7 +56,10 @@ fn other_versions_are_refused_at_once() {
 #[test]
 fn empty_lines_before_a_request_are_passed_over() {
     let registry = start();
-    let answers = exchange(&registry, b"\r\n\r\nGET /v2/ HTTP/1.1\r\n\r\n\r\nGET /v2/ HTTP/1.1\r\n\r\n");
+    let answers = exchange(
+        &registry,
+        b"\r\n\r\nGET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n\r\nGET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n",
+    );
     assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [200, 200]);
 }
 
@@ -155,10 +158,10 @@ fn check_refused_or_answered(registry: &crate::harness::Registry, message: &str)
 #[test]
 fn headers_have_their_limits() {
     let registry = start();
-    let get = "GET /v2/ HTTP/1.1\r\n";
+    let get = "GET /v2/ HTTP/1.1\r\nHost: a\r\n";
     let lines = |count: usize| (0..count).map(|n| format!("H{n}: x\r\n")).collect::<String>();
-    assert_eq!(exchange(&registry, format!("{get}{}\r\n", lines(256)).as_bytes())[0].status, 200);
-    check_refused(&registry, format!("{get}{}\r\n", lines(257)), 400, "more than 256 header lines");
+    assert_eq!(exchange(&registry, format!("{get}{}\r\n", lines(255)).as_bytes())[0].status, 200);
+    check_refused(&registry, format!("{get}{}\r\n", lines(256)), 400, "more than 256 header lines");
     let long = |length: usize| format!("{get}X: {}\r\n\r\n", "x".repeat(length));
     assert_eq!(exchange(&registry, long(32_000).as_bytes())[0].status, 200);
     check_refused(&registry, long(33_000), 400, "longer than 32768 bytes");
@@ -167,11 +170,31 @@ fn headers_have_their_limits() {
 }
 
 #[test]
+fn a_request_is_for_one_host() {
+    let registry = start();
+    for rest in ["", "X: y\r\n"] {
+        check_refused(&registry, format!("GET /v2/ HTTP/1.1\r\n{rest}\r\n"), 400, "must have a Host");
+    }
+    for version in ["1.1", "1.0"] {
+        for (hosts, why) in [
+            ("Host: a\r\nHost: a", "more than once"),
+            ("Host: a\r\nX: y\r\nhost: b", "more than once"),
+            ("Host: a b", "Host must be"),
+        ] {
+            let message = format!("GET /v2/ HTTP/{version}\r\n{hosts}\r\n\r\n");
+            check_refused(&registry, message, 400, why);
+        }
+    }
+    assert_eq!(exchange(&registry, b"GET /v2/ HTTP/1.0\r\n\r\n")[0].status, 200);
+}
+
+#[test]
 fn bytes_beyond_ascii_in_a_header_harm_nobody() {
     let registry = start();
-    let answers = exchange(&registry, "GET /v2/ HTTP/1.1\r\nUser-Agent: k\u{f6}ln\r\n\r\n".as_bytes());
+    let answers =
+        exchange(&registry, "GET /v2/ HTTP/1.1\r\nHost: a\r\nUser-Agent: k\u{f6}ln\r\n\r\n".as_bytes());
     assert_eq!(answers[0].status, 200);
-    let answers = exchange(&registry, b"GET /v2/ HTTP/1.1\r\nUser-Agent: \xff\xfe\r\n\r\n");
+    let answers = exchange(&registry, b"GET /v2/ HTTP/1.1\r\nHost: a\r\nUser-Agent: \xff\xfe\r\n\r\n");
     assert_eq!(answers[0].status, 200);
 }
 
@@ -186,7 +209,7 @@ fn nothing_in_a_request_becomes_a_header_of_the_answer() {
         "/v2/a%0d%0aX-Evil:%201/manifests/v2",
         "/v2/victim/manifests/sha256:%0d%0aX-Evil:%201",
     ] {
-        let head = format!("PUT {target} HTTP/1.1\r\nContent-Type: {OCI_MANIFEST}\r\n");
+        let head = format!("PUT {target} HTTP/1.1\r\nHost: a\r\nContent-Type: {OCI_MANIFEST}\r\n");
         let message = format!("{head}Content-Length: {}\r\n\r\n{manifest}", manifest.len());
         let answers = exchange(&registry, message.as_bytes());
         assert_eq!((answers.len(), answers[0].status), (1, 400), "{target}: {answers:?}");
@@ -195,7 +218,7 @@ fn nothing_in_a_request_becomes_a_header_of_the_answer() {
     for target in
         ["/v2/_catalog?last=%0d%0aX-Evil:%201&n=1", "/v2/victim/tags/list?n=1&last=%0d%0aX-Evil:%201"]
     {
-        let answers = exchange(&registry, format!("GET {target} HTTP/1.1\r\n\r\n").as_bytes());
+        let answers = exchange(&registry, format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
         assert!(answers[0].header("X-Evil").is_none(), "{answers:?}");
     }
     assert_eq!(registry.files("repositories/victim/_tags"), ["v1"]);
@@ -256,7 +279,7 @@ fn whatever_a_head_is_made_of_an_answer_or_an_end_comes_at_once() {
     for _ in 0..3000 {
         let head = random_head(&mut state);
         // Behind it a request that ends the connection, so that nothing is waited for.
-        let last = b"GET /v2/ HTTP/1.1\r\nConnection: close\r\n\r\n\r\n\r\n";
+        let last = b"GET /v2/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n\r\n\r\n";
         for answer in exchange(&registry, &[head.as_slice(), last].concat()) {
             let shown = head.escape_ascii();
             assert!(matches!(answer.status, 100 | 200 | 400 | 404 | 405), "{shown}: {answer:?}");
