@@ -218,7 +218,8 @@ impl Registry {
         self.assert_tagged(&name, "v1", &image.digest, &image.manifest);
         // Threads that have nothing to do any more stay for ten seconds at most.
         eventually("memory comes back", || self.usage().resident < RESIDENT_MAX);
-        println!("resident at the end: {} MiB", self.usage().resident);
+        let Usage { resident, peak, .. } = self.usage();
+        println!("resident: {resident} MiB at the end, {peak} MiB at the most");
     }
 }
 

@@ -12,6 +12,8 @@ use super::{Registry, listen};
 pub struct Usage {
     /// Memory that is really there, in MiB.
     pub resident: usize,
+    /// The most of it there has been, in MiB.
+    pub peak: usize,
     pub threads: usize,
     pub descriptors: usize,
 }
@@ -54,6 +56,7 @@ impl Registry {
         };
         Usage {
             resident: field("VmRSS:") / 1024,
+            peak: field("VmHWM:") / 1024,
             threads: field("Threads:"),
             descriptors: fs::read_dir(format!("{folder}/fd")).expect("the process lives").count(),
         }
