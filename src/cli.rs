@@ -10,14 +10,26 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, EXTRA_FLAGS, RULES, SETTINGS, did_you_mean, nearest};
+use crate::gc;
 
 /// What the program is to do.
 #[derive(Debug, PartialEq)]
 pub enum Command {
     /// Serve the registry.
-    Serve(Config),
+    Serve(Box<Config>),
     /// Check the files below this root.
     Verify(PathBuf),
+    /// Sweep a root, or only say what would go.
+    Gc {
+        /// Where the files are.
+        root: PathBuf,
+        /// What goes.
+        options: gc::Options,
+        /// Is it to stay at words?
+        dry_run: bool,
+    },
+    /// Say who uses how much below this root.
+    Du(PathBuf),
     /// Print this text on standard output.
     Help(String),
     /// Print the version on standard output.
@@ -59,6 +71,16 @@ const COMMANDS: &[Page] = &[
         about: "Check every name against its bytes and every tag to its last layer.",
         text: verify_help,
     },
+    Page {
+        name: "gc",
+        about: "Free what nothing refers to any more, beside running servers.",
+        text: gc_help,
+    },
+    Page {
+        name: "du",
+        about: "Show which bytes each repository holds alone, and which it shares.",
+        text: du_help,
+    },
     Page { name: "help", about: "Show this text, or with the name of a command, its own.", text: overview },
 ];
 
@@ -96,13 +118,24 @@ pub fn parse(
         Some("serve") | None => {
             let typed = flags_only("serve", rest, &setting_flags())?;
             let config = Config::load(&typed.flags, environment, read_file);
-            config.map(Command::Serve).map_err(|why| refusal("serve", why.to_string()))
+            config
+                .map(|config| Command::Serve(Box::new(config)))
+                .map_err(|why| refusal("serve", why.to_string()))
         }
-        Some("verify") => {
-            let typed = with_folder("verify", rest, CARE_FLAGS)?;
+        Some(command @ ("verify" | "du")) => {
+            let command = if command == "du" { "du" } else { "verify" };
+            let typed = with_folder(command, rest, CARE_FLAGS)?;
             let config = Config::load(&typed.flags, environment, read_file);
-            let root = config.map(|config| config.storage.path);
-            root.map(Command::Verify).map_err(|why| refusal("verify", why.to_string()))
+            let root =
+                config.map(|config| config.storage.path).map_err(|why| refusal(command, why.to_string()))?;
+            Ok(if command == "du" { Command::Du(root) } else { Command::Verify(root) })
+        }
+        Some("gc") => {
+            let mut typed = with_folder("gc", rest, &[CARE_FLAGS, GC_FLAGS].concat())?;
+            let dry_run = typed.take_switch("--dry-run").map_err(|why| refusal("gc", why))?;
+            let config = Config::load(&typed.flags, environment, read_file);
+            let config = config.map_err(|why| refusal("gc", why.to_string()))?;
+            Ok(Command::Gc { root: config.storage.path, options: config.gc.options(), dry_run })
         }
         Some(other) => Err(unknown_command(other)),
     }
@@ -110,6 +143,9 @@ pub fn parse(
 
 /// What a command that takes care of the files wants to know: where they are.
 const CARE_FLAGS: &[&str] = &["--root DIR", "--config FILE"];
+
+/// What `registry gc` wants to know beside that. All but the last are settings.
+const GC_FLAGS: &[&str] = &["--grace TIME", "--untagged", "--upload-max-age TIME", "--dry-run"];
 
 fn flags_only(command: &'static str, arguments: &[String], known: &[&str]) -> Result<Typed, UsageError> {
     let typed = Typed::parse(arguments, known).map_err(|message| refusal(command, message))?;
@@ -135,6 +171,8 @@ fn with_folder(command: &'static str, arguments: &[String], known: &[&str]) -> R
 fn refusal(command: &'static str, message: String) -> UsageError {
     let hint = match command {
         "verify" => "registry verify --help",
+        "gc" => "registry gc --help",
+        "du" => "registry du --help",
         _ => "registry serve --help",
     };
     UsageError { message, hint }
@@ -202,6 +240,18 @@ impl Typed {
         }
         Ok(typed)
     }
+
+    /// Takes a switch out that is no setting: was it set?
+    fn take_switch(&mut self, flag: &str) -> Result<bool, String> {
+        let (of_it, others) = std::mem::take(&mut self.flags).into_iter().partition(|(name, _)| name == flag);
+        self.flags = others;
+        let of_it: Vec<(String, String)> = of_it;
+        match of_it.last().map(|(_, value)| value.as_str()) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(other) => Err(format!("{flag}: {other:?} is not true or false")),
+        }
+    }
 }
 
 fn setting_flags() -> Vec<&'static str> {
@@ -234,14 +284,59 @@ fn verify_help() -> String {
         "\
 Usage: registry verify [DIR] [--config FILE]
 
-Reads everything below the root and changes nothing: every file under blobs/ is hashed, on all cores,
-every name in a repository is held against it, every tag is followed to its last layer. Prints a line
-for each fault, with the file and what to do, and a summary. Exit status: 0 sound, 1 not.
+Reads everything below the root and changes nothing: every file under blobs/ is hashed, on all
+cores, every name in a repository is held against it, every tag is followed to its last layer.
+Prints a line for each fault, with the file and what to do, and a summary. Exit status: 0 sound,
+1 not.
 
   [--root] DIR           The directory to check. [testdata]  storage.path  REGISTRY_STORAGE_PATH
   --config FILE          The configuration file to take it from.
 
 Leftovers (temporary names of a push that broke off) are listed and are no fault.
+",
+    )
+}
+
+fn gc_help() -> String {
+    String::from(
+        "\
+Usage: registry gc [DIR] [--config FILE] [--grace TIME] [--untagged] [--dry-run]
+                   [--upload-max-age TIME]
+
+Frees what nothing needs any more, beside running servers of the same root; they do the same by
+themselves once an hour (--gc-interval). It takes
+  - blobs to which no manifest of their repository refers,
+  - with --untagged, manifests that no tag, index or subject holds: an index keeps its children, and
+    a referrer (a signature) stays as long as its subject,
+  - upload sessions to which nobody has sent anything for long, and what a crash has left,
+  - repositories in which nothing is left.
+Nothing goes that was pushed, mounted or asked for within the grace: a client may be about to push
+the manifest for it. When a manifest cannot be read, nothing in its repository goes. Run it as the
+user that the server runs as. Exit status: 0 done, 1 something could not be swept; it is named.
+
+  [--root] DIR           The directory to sweep. [testdata]  storage.path  REGISTRY_STORAGE_PATH
+  --config FILE          The configuration file; its sections storage and gc are used.
+  --grace TIME           How long things stay after their last use. 0s: all that is there already
+                         may go; a push at the same time may have to begin again.
+                         [1h]  gc.grace  REGISTRY_GC_GRACE
+  --untagged             Take manifests, too. [false]  gc.untagged  REGISTRY_GC_UNTAGGED
+  --upload-max-age TIME  How long an upload session stays after its last byte came.
+                         [24h]  gc.upload_max_age  REGISTRY_GC_UPLOAD_MAX_AGE
+  --dry-run              Change nothing; say of each thing whether it stays or goes, and why.
+",
+    )
+}
+
+fn du_help() -> String {
+    String::from(
+        "\
+Usage: registry du [DIR] [--config FILE]
+
+Prints a line for each repository: the bytes that it alone holds, which come back when it lets go of
+them, and those that it shares with others; then what there is in all.
+
+  [--root] DIR           The directory to measure. [testdata]  storage.path  REGISTRY_STORAGE_PATH
+  --config FILE          The configuration file to take it from.
 ",
     )
 }
@@ -306,7 +401,7 @@ mod tests {
     fn check_serve(line: &str, expect: fn(&mut Config)) {
         let mut config = Config::default();
         expect(&mut config);
-        assert_eq!(typed(line), Ok(Command::Serve(config)), "{line}");
+        assert_eq!(typed(line), Ok(Command::Serve(Box::new(config))), "{line}");
     }
 
     #[track_caller]
@@ -334,22 +429,62 @@ mod tests {
     }
 
     #[test]
-    fn verify_takes_its_folder_with_a_flag_or_without() {
-        for line in ["verify --root store", "verify store"] {
-            assert_eq!(typed(line), Ok(Command::Verify("store".into())));
+    fn the_commands_that_take_care_take_their_folder_with_a_flag_or_without() {
+        for line in [" --root store", " store"] {
+            assert_eq!(typed(&format!("verify{line}")), Ok(Command::Verify("store".into())));
+            assert_eq!(typed(&format!("du{line}")), Ok(Command::Du("store".into())));
         }
         assert_eq!(typed("verify"), Ok(Command::Verify("testdata".into())));
+    }
+
+    #[test]
+    fn gc_takes_its_settings_without_their_section() {
+        let check = |line: &str, expect: fn(&mut Config), expect_dry: bool| {
+            let mut config = Config::default();
+            expect(&mut config);
+            let (root, options) = (config.storage.path.clone(), config.gc.options());
+            assert_eq!(typed(line), Ok(Command::Gc { root, options, dry_run: expect_dry }), "{line}");
+        };
+        check("gc", |_| {}, false);
+        check("gc a", |config| config.storage.path = "a".into(), false);
+        check(
+            "gc --dry-run --root a --grace 5m",
+            |config| {
+                config.storage.path = "a".into();
+                config.gc.grace = std::time::Duration::from_secs(300);
+            },
+            true,
+        );
+        check(
+            "gc --untagged --dry-run --dry-run=false --upload-max-age=1s",
+            |config| {
+                config.gc.untagged = true;
+                config.gc.upload_max_age = std::time::Duration::from_secs(1);
+            },
+            false,
+        );
+        check_refused("gc --interval 1h", "--interval is not a flag");
+        check_refused("serve --grace 1h", "--grace is not a flag (did you mean --gc-grace?)");
+        for (line, expect) in [("gc -h", gc_help()), ("help gc", gc_help()), ("du --help", du_help())] {
+            assert_eq!(help_of(line), expect);
+        }
     }
 
     #[test]
     fn what_is_not_understood_is_refused_by_name() {
         check_refused(
             "server",
-            "\"server\" is not a command (did you mean serve?); there are serve, verify, help",
+            "\"server\" is not a command (did you mean serve?); there are serve, verify, gc, du, help",
         );
-        check_refused("frobnicate", "\"frobnicate\" is not a command; there are serve, verify, help");
-        check_refused("help frobnicate", "\"frobnicate\" is not a command; there are serve, verify, help");
-        check_refused("frobnicate --help", "\"frobnicate\" is not a command; there are serve, verify, help");
+        check_refused("frobnicate", "\"frobnicate\" is not a command; there are serve, verify, gc, du, help");
+        check_refused(
+            "help frobnicate",
+            "\"frobnicate\" is not a command; there are serve, verify, gc, du, help",
+        );
+        check_refused(
+            "frobnicate --help",
+            "\"frobnicate\" is not a command; there are serve, verify, gc, du, help",
+        );
         check_refused("help serve me", "help takes one command, so what is \"me\"?");
         check_refused("verify one two", "verify takes one folder, so what is \"two\"?");
         check_refused("verify one --root two", "verify takes one folder, so what is \"one\"?");
@@ -388,6 +523,10 @@ mod tests {
 
     #[test]
     fn the_help_is_complete_and_fits_a_terminal() {
+        let pages = COMMANDS.iter().map(|page| (page.text)());
+        for line in pages.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()) {
+            assert!(line.len() <= 100 && line.is_ascii() && line == line.trim_end(), "{line:?}");
+        }
         for text in [overview(), serve_help()] {
             for setting in SETTINGS {
                 for part in [setting.flag_and_value(), &setting.name(), &setting.variable(), setting.default]
@@ -396,9 +535,6 @@ mod tests {
                 }
             }
             assert!(text.contains(RULES.0));
-            for line in text.lines() {
-                assert!(line.len() <= 100 && line.is_ascii() && line == line.trim_end(), "{line:?}");
-            }
         }
         for Page { name, .. } in COMMANDS {
             assert!(overview().contains(&format!("\n  {name} ")), "{name}");
@@ -415,6 +551,6 @@ mod tests {
         let error = parse([], [("REGISTRY_STORAGE_PATH".into(), bad.clone())], |_| panic!()).unwrap_err();
         assert_eq!(error.message, r#"REGISTRY_STORAGE_PATH: "a\xFF" is not UTF-8"#);
         let not_ours = [("PATH".into(), bad.clone()), (bad.clone(), bad)];
-        assert_eq!(parse([], not_ours, |_| panic!()), Ok(Command::Serve(Config::default())));
+        assert_eq!(parse([], not_ours, |_| panic!()), Ok(Command::Serve(Box::default())));
     }
 }

@@ -108,6 +108,18 @@ settings! {
         /// The directory that holds everything: blobs/, repositories/, uploads/.
         path: PathBuf = path("testdata"), "--root DIR";
     }
+    /// How space comes back by itself; see `registry gc --help`.
+    gc: Gc {
+        /// How often to sweep what nothing refers to. 0s or --read-only: never.
+        interval: Duration = duration("1h"), "--gc-interval TIME";
+        /// How long something stays after it was last pushed, mounted or asked for,
+        /// so that a client can push the manifest that refers to it.
+        grace: Duration = duration("1h"), "--gc-grace TIME";
+        /// Sweep manifests, too, that no tag, index or subject holds.
+        untagged: bool = switch("false"), "--gc-untagged";
+        /// How long an upload session stays after its last byte came.
+        upload_max_age: Duration = duration("24h"), "--upload-max-age TIME";
+    }
     /// Who may do what.
     auth: Auth {
         /// The users and their passwords, as `htpasswd -B FILE USER` writes them.
@@ -287,7 +299,7 @@ impl Config {
     }
 
     fn apply_flag(&mut self, flag: &str, value: &str) -> Result<(), ConfigError> {
-        let done = match SETTINGS.iter().find(|s| s.flag() == flag) {
+        let done = match SETTINGS.iter().find(|s| s.is_flag(flag)) {
             Some(setting) => (setting.set)(self, value),
             None if flag == "--config" => Ok(()),
             None if flag == "--listen" => value::listen(value).map(|(address, port)| {
@@ -314,6 +326,13 @@ impl Setting {
     /// Its flag: `--port`.
     pub fn flag(&self) -> &'static str {
         self.typed.split(' ').next().unwrap_or(self.typed)
+    }
+
+    /// Is it set by this flag? The command that is called like its section leaves that out: `registry gc --grace`.
+    fn is_flag(&self, given: &str) -> bool {
+        let name =
+            |flag: &'static str| flag.strip_prefix("--")?.strip_prefix(self.section)?.strip_prefix('-');
+        given == self.flag() || name(self.flag()).is_some_and(|name| given.strip_prefix("--") == Some(name))
     }
 
     /// Its flag with its value, as the help shows it: `--port PORT`.
@@ -426,6 +445,9 @@ mod tests {
         assert_eq!(config.server.public_url, None);
         assert_eq!((config.logging.level, config.logging.format), (Level::Info, Format::Text));
         assert_eq!(config.limits.manifest_bytes, 8 * 1024 * 1024);
+        let hour = Duration::from_secs(3600);
+        assert_eq!((config.gc.interval, config.gc.grace, config.gc.untagged), (hour, hour, false));
+        assert_eq!(config.gc.upload_max_age, 24 * hour);
     }
 
     #[test]
@@ -493,7 +515,7 @@ mod tests {
         check_file_refused(r#"{"server": {"prot": 1}}"#, &prot);
         let xyz = "storage.xyz is not a setting; storage has type, path";
         check_file_refused(r#"{"storage": {"xyz": null}}"#, xyz);
-        let sections = "there are server, storage, auth, logging, limits";
+        let sections = "there are server, storage, gc, auth, logging, limits";
         check_file_refused(
             r#"{"sever": {}}"#,
             &format!("sever is not a section (did you mean server?); {sections}"),

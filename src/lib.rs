@@ -14,8 +14,9 @@
 //!    [`store/uploads.rs`](store::uploads), and a push is on the screen.
 //! 6. [`store::disk`]: how a file becomes durable. [`store::blobs`], [`store::manifests`], [`store::tags`]: in
 //!    which order names appear.
-//! 7. [`manifest`]: what a document must be to be an image.
-//! 8. [`server`], [`http`], [`connections`], [`framing`], [`system`]: how a request gets here, and what the HTTP
+//! 7. [`gc`] and [`store::usage`]: how space comes back, and why nothing goes that a client was just told of.
+//! 8. [`manifest`]: what a document must be to be an image.
+//! 9. [`server`], [`http`], [`connections`], [`framing`], [`system`]: how a request gets here, and what the HTTP
 //!    library needs help with.
 //!
 //! # A push, in the words of the code
@@ -33,8 +34,9 @@
 //!
 //! ```text
 //! main → cli, config → serve → server → api → store → the vocabulary
-//!                                │      └→ auth
-//!                                └→ http → connections → framing, system
+//!      │               │        │      └→ auth   ↑
+//!      │               │        └→ http → connections → framing, system
+//!      └→ verify, gc, du ←────┘ (gc, in the background)
 //! ```
 //!
 //! What holds it together is mostly what is *not* there, and a test (`tests/it/tidy.rs`) keeps it so:
@@ -56,8 +58,10 @@ pub mod config;
 pub mod connections;
 pub mod descriptor;
 pub mod digest;
+pub mod du;
 pub mod error;
 pub mod framing;
+pub mod gc;
 pub mod http;
 pub mod json;
 pub mod log;

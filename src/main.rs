@@ -2,12 +2,14 @@
 //!
 //! 0: done, or stopped as asked. 1: could not do it. 2: could not understand what was typed or configured.
 
+use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use container_registry::cli::{self, Command};
 use container_registry::store::Store;
 use container_registry::verify::verify;
+use container_registry::{du, gc};
 use container_registry::{log, serve};
 
 fn main() -> ExitCode {
@@ -34,6 +36,8 @@ fn main() -> ExitCode {
             serve::run(&config)
         }
         Command::Verify(root) => return verify_root(&root),
+        Command::Gc { root, options, dry_run } => return sweep_root(&root, &options, dry_run),
+        Command::Du(root) => measure_root(&root),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -57,4 +61,37 @@ fn verify_root(root: &Path) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Sweeps a root, or says what would go.
+fn sweep_root(root: &Path, options: &gc::Options, dry_run: bool) -> ExitCode {
+    let store = match Store::existing(root) {
+        Ok(store) => store,
+        Err(message) => {
+            eprintln!("registry: {message}");
+            return ExitCode::FAILURE;
+        }
+    };
+    // Whoever reads a part of a long list (`| head`) closes the pipe, and that is no failure.
+    let mut output = BufWriter::new(std::io::stdout().lock());
+    let report = match dry_run {
+        true => gc::forecast(&store, options, &mut |item| drop(writeln!(output, "{item}"))),
+        false => gc::sweep(&store, options),
+    };
+    let _ = writeln!(output, "{} {report}", if dry_run { "would free" } else { "freed" });
+    drop(output);
+    for fault in &report.faults {
+        eprintln!("registry: {fault}");
+    }
+    if report.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Prints who uses how much below a root.
+fn measure_root(root: &Path) -> Result<(), String> {
+    let store = Store::existing(root)?;
+    let mut output = BufWriter::new(std::io::stdout().lock());
+    let _ = write!(output, "{}", du::HEAD);
+    let total = du::measure(&store, &mut |name, usage| drop(write!(output, "{}", du::line(name, usage))));
+    let _ = write!(output, "{}", total.map_err(|error| error.log_text())?);
+    Ok(())
 }

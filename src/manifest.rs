@@ -115,6 +115,16 @@ impl Manifest {
         config.into_iter().map(|config| (Held::Blob, config)).chain(list.map(move |child| (held, child)))
     }
 
+    /// Everything it refers to, in the order of the document, but its subject; also what a repository need not
+    /// hold.
+    pub fn parts(&self) -> impl Iterator<Item = &Descriptor> {
+        let (config, list) = match &self.content {
+            Content::Image { config, layers } => (Some(config), layers),
+            Content::Index { manifests } => (None, manifests),
+        };
+        config.into_iter().chain(list)
+    }
+
     /// The `artifactType` under which a list of referrers shows this manifest (end-12): its own, or an
     /// image's config type. An index without one has none.
     pub fn referrer_artifact_type(&self) -> Option<&str> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::api::Api;
 use crate::auth::Auth;
 use crate::config::Config;
+use crate::gc;
 use crate::http::{Server, Timeouts};
 use crate::log::{self, Level};
 use crate::server::Service;
@@ -47,6 +48,9 @@ pub fn run(config: &Config) -> Result<(), String> {
         public_url: config.server.public_url.clone().unwrap_or_default(),
         manifest_bytes_max: config.limits.manifest_bytes,
     };
+    if !config.server.read_only && !config.gc.interval.is_zero() {
+        gc::background::start(api.store.clone(), config.gc.options(), config.gc.interval);
+    }
     let service = Service::start(server, api);
     eprint!("{}", welcome(config, address));
 

@@ -21,14 +21,18 @@
 //!
 //! Two kinds of locks (flock, so they hold between processes) keep what several do at once in order:
 //!
-//! - A **repository's** `_lock` is shared by those who write a manifest, from the check that all it refers to is
-//!   there until its tag stands, and exclusive for those who remove something or write on a condition. So what
-//!   a manifest refers to cannot go while the manifest arrives.
+//! - A **repository's** `_lock` is shared by those who give it something: for a blob the moment in which it gets
+//!   its name, for a manifest from the check that all it refers to is there until its tag stands. It is exclusive
+//!   for those who remove something or write on a condition. So what a manifest refers to cannot go while the
+//!   manifest arrives, and a repository cannot go while something comes into it.
 //! - The **root's** `lock` is shared by those who link a blob that is there already, and exclusive for the
 //!   moment in which a blob that nobody links to any more is removed, or one that has rotten is replaced. It is
 //!   never held while anything slow happens.
 //!
-//! Whoever takes both takes the repository's first.
+//! Whoever takes both takes the repository's first. Who only reads takes none.
+//!
+//! A sweep removes repositories that hold nothing, and `_lock` with them. A lock on a file that has no name any
+//! more keeps nobody out, so whoever has got a lock looks whether the name still leads to it (`lock`, below).
 //!
 //! Every path below the root is made in this file, from parsed names only.
 
@@ -37,28 +41,35 @@ pub mod catalog;
 pub mod compare;
 pub mod disk;
 mod hashing;
+pub mod leavings;
 pub mod manifests;
 pub mod referrers;
 pub mod spool;
+pub mod sweep;
 pub mod tags;
 pub mod uploads;
+pub mod usage;
 pub mod walk;
 
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crate::digest::{Algorithm, Digest};
-use crate::error::Error;
+use crate::error::{Error, PathError};
 use crate::name::RepositoryName;
 use crate::reference::{Tag, UploadId};
 
 use disk::failed;
 
-/// A registry's content below one folder. Cheap to make; holds nothing but the path.
+/// A registry's content below one folder. Cheap to make and to copy; holds nothing but the path.
+#[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
 }
+
+/// What a repository consists of, beside `_lock` and the repositories below it; what came last first.
+const KINDS: [&str; 4] = ["_referrers", "_tags", "_manifests", "_blobs"];
 
 /// A lock, held until it is dropped.
 #[must_use]
@@ -139,7 +150,7 @@ impl Store {
     /// Does the repository hold anything, or did it?
     pub fn repository_exists(&self, name: &RepositoryName) -> bool {
         let folder = self.repository(name);
-        ["_manifests", "_blobs", "_tags"].iter().any(|kind| folder.join(kind).is_dir())
+        KINDS.iter().any(|kind| folder.join(kind).is_dir())
     }
 
     /// Makes a folder below the root, durably.
@@ -189,27 +200,81 @@ impl Store {
 
     /// Shared: blobs that are there stay there.
     fn share_names(&self) -> Result<Guard, Error> {
-        lock(&self.root.join("lock"), File::lock_shared)
+        self.lock_names(File::lock_shared)
     }
 
     /// Exclusive: nobody links to a blob at this moment.
     fn own_names(&self) -> Result<Guard, Error> {
-        lock(&self.root.join("lock"), File::lock)
+        self.lock_names(File::lock)
     }
 
-    /// Shared: nothing is removed from the repository.
-    fn share_repository(&self, name: &RepositoryName) -> Result<Guard, Error> {
-        lock(&self.repository(name).join("_lock"), File::lock_shared)
+    fn lock_names(&self, how: Lock) -> Result<Guard, Error> {
+        let path = self.root.join("lock");
+        let gone = || failed("open", &path)(ErrorKind::NotFound.into()).into();
+        lock(&path, how)?.ok_or_else(gone)
     }
 
-    /// Exclusive: nobody writes a manifest or a tag, or removes anything.
+    /// Shared, to bring something: nothing is removed from the repository. Makes it if it is not there.
+    fn enter_repository(&self, name: &RepositoryName) -> Result<Guard, Error> {
+        self.make_and_lock(name, File::lock_shared)
+    }
+
+    /// Exclusive, to bring something: nobody else brings a manifest or a tag, or removes anything. Makes the
+    /// repository if it is not there.
+    fn enter_repository_alone(&self, name: &RepositoryName) -> Result<Guard, Error> {
+        self.make_and_lock(name, File::lock)
+    }
+
+    /// Exclusive, to remove something.
+    ///
+    /// # Errors
+    /// [`Error::NameUnknown`] when the repository is not there (any more).
     fn own_repository(&self, name: &RepositoryName) -> Result<Guard, Error> {
-        lock(&self.repository(name).join("_lock"), File::lock)
+        let guard = lock(&self.repository(name).join("_lock"), File::lock)?;
+        guard.ok_or_else(|| Error::NameUnknown(name.clone()))
+    }
+
+    /// A sweep may take the folders away again as fast as they are made, as long as there is no lock. It does
+    /// not do that many times in a row.
+    fn make_and_lock(&self, name: &RepositoryName, how: Lock) -> Result<Guard, Error> {
+        let folder = self.repository(name);
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match disk::create_folder(&folder, &self.root) {
+                Ok(()) => {
+                    if let Some(guard) = lock(&folder.join("_lock"), how)? {
+                        return Ok(guard);
+                    }
+                }
+                Err(error) if attempts == ENTER_ATTEMPTS || !is_for_a_folder_gone(&error) => {
+                    return Err(error.into());
+                }
+                Err(_) => {}
+            }
+        }
     }
 }
 
-fn lock(path: &Path, how: impl Fn(&File) -> io::Result<()>) -> Result<Guard, Error> {
-    let file = disk::open_or_create(path)?;
-    how(&file).map_err(failed("lock", path))?;
-    Ok(Guard { _file: file })
+/// How often a repository may vanish while somebody tries to get into it.
+const ENTER_ATTEMPTS: usize = 1000;
+
+/// A folder above it went, or one that was there a moment ago did.
+fn is_for_a_folder_gone(error: &PathError) -> bool {
+    matches!(error.source.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists)
+}
+
+/// One of the two ways to lock a file.
+type Lock = fn(&File) -> io::Result<()>;
+
+/// Locks a file, which is made if need be; `None` if its folder is not there. While we waited for the lock, the
+/// file may have lost its name, and somebody else locked another under it: then we do as they did.
+fn lock(path: &Path, how: Lock) -> Result<Option<Guard>, Error> {
+    loop {
+        let Some(file) = disk::if_exists(disk::open_or_create(path))? else { return Ok(None) };
+        how(&file).map_err(failed("lock", path))?;
+        if compare::is_at(&file, path)? {
+            return Ok(Some(Guard { _file: file }));
+        }
+    }
 }

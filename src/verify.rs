@@ -132,7 +132,7 @@ impl Check<'_> {
         path: &Path,
         digest: &Digest,
     ) -> Result<Option<Vec<u8>>, Error> {
-        match self.store.read_manifest(name, &Reference::Digest(digest.clone())) {
+        match self.store.look_at_manifest(name, &Reference::Digest(digest.clone())) {
             Ok(stored) => Ok(Some(stored.bytes)),
             Err(Error::ManifestUnknown { .. } | Error::NameUnknown(_)) => Ok(None),
             Err(error) => {

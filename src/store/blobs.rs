@@ -1,12 +1,14 @@
 //! Blobs: bytes under the name that they give themselves, and which repository may serve them.
 //!
 //! Who sees what, when: a blob is in a repository from the moment its link under `_blobs` stands, whole and
-//! with the right content. A reader that has opened it keeps it, whatever is removed meanwhile.
+//! with the right content. A reader that has opened it keeps it, whatever is removed meanwhile. Whoever was told
+//! that it is there finds it for as long as the grace of a sweep lasts ([`usage`](super::usage)).
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Store;
 use super::compare;
@@ -30,10 +32,9 @@ impl Store {
     /// # Errors
     /// [`Error::BlobUnknown`] or [`Error::NameUnknown`].
     pub fn open_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<Blob, Error> {
-        let path = self.held_blob(name, digest);
-        let file = disk::open(&path)?.ok_or_else(|| self.no_blob(name, digest))?;
-        let size = file.metadata().map_err(disk::failed("look up", &path))?.len();
-        Ok(Blob { file, size })
+        let opened = self.open_to_tell(&self.held_blob(name, digest))?;
+        let (file, metadata) = opened.ok_or_else(|| self.no_blob(name, digest))?;
+        Ok(Blob { file, size: metadata.len() })
     }
 
     /// Does the repository hold this blob?
@@ -49,15 +50,20 @@ impl Store {
         digest: &Digest,
         from: Option<&RepositoryName>,
     ) -> Result<bool, Error> {
+        let is_here = self.has_blob(name, digest)?;
+        let is_there = match from {
+            Some(from) => self.has_blob(from, digest)?,
+            None => disk::metadata(&self.blob(digest))?.is_some(),
+        };
+        if !is_here && !is_there {
+            return Ok(false); // so that a refusal leaves not even a folder behind
+        }
+        let _repository = self.enter_repository(name)?;
         let held = self.held_blob(name, digest);
         if self.has_blob(name, digest)? {
             sync_folder_of(&held)?; // it may have come a moment ago, by somebody who has not synced yet
+            self.note_brought(&held)?;
             return Ok(true);
-        }
-        if let Some(from) = from
-            && !self.has_blob(from, digest)?
-        {
-            return Ok(false);
         }
         self.hold(digest, &held)
     }
@@ -75,7 +81,7 @@ impl Store {
         if !self.has_blob(name, digest)? {
             return Err(self.no_blob(name, digest)); // somebody was faster
         }
-        self.let_go(digest, &path)
+        self.let_go(digest, &path).map(drop)
     }
 
     fn no_blob(&self, name: &RepositoryName, digest: &Digest) -> Error {
@@ -89,18 +95,36 @@ impl Store {
     // ---- what blobs and manifests share
 
     /// Brings sealed bytes, at `source`, under `blobs/` and under `held`, the name in a repository. Bytes first,
-    /// name last: either name may be missing after a crash, but not the first while the second is there.
-    pub(super) fn admit(&self, source: &Path, digest: &Digest, held: &Path) -> Result<(), Error> {
-        let admitted = self.name_twice(source, digest, held);
+    /// name last: either name may be missing after a crash, but not the first while the second is there. The
+    /// repository's lock is the caller's; or it is that of `into`, and taken for the moment of the second name, not
+    /// while large files are compared.
+    pub(super) fn admit(
+        &self,
+        source: &Path,
+        digest: &Digest,
+        held: &Path,
+        into: Option<&RepositoryName>,
+    ) -> Result<(), Error> {
+        let admitted = self.name_twice(source, digest, held, into);
         if admitted.is_err() {
             let _ = self.withdraw(source, digest);
         }
         admitted
     }
 
-    fn name_twice(&self, source: &Path, digest: &Digest, held: &Path) -> Result<(), Error> {
+    fn name_twice(
+        &self,
+        source: &Path,
+        digest: &Digest,
+        held: &Path,
+        into: Option<&RepositoryName>,
+    ) -> Result<(), Error> {
         let blob = self.blob(digest);
-        self.create_folder(parent(held))?;
+        let enter = || {
+            let repository = into.map(|name| self.enter_repository(name)).transpose()?;
+            self.create_folder(parent(held)).map(|()| repository)
+        };
+        drop(enter()?); // folders first; a sweep may take them away again while we compare
         loop {
             let named = {
                 let _names = self.share_names()?;
@@ -109,8 +133,12 @@ impl Store {
             if named == Linked::Taken {
                 self.mend(source, &blob)?;
             }
+            let _repository = enter()?;
             match self.link_named(&blob, held)? {
-                Linked::Done | Linked::Taken => break,
+                Linked::Done | Linked::Taken => {
+                    self.note_brought(held)?; // the bytes may be those of somebody who pushed them long ago
+                    return Ok(sync_folder_of(held)?);
+                }
                 // The bytes that were there have all the links they can have; ours take their place.
                 Linked::TooMany => disk::rename(source, &blob)?,
                 // They were another push's, and released between the two steps: now it is ours that count.
@@ -118,7 +146,6 @@ impl Store {
                 Linked::NoSource => return Err(missing(source)),
             }
         }
-        Ok(sync_folder_of(held)?)
     }
 
     /// What is under `blobs/` already is not taken on trust: if it has rotten, bytes that are known to be right
@@ -145,7 +172,8 @@ impl Store {
         }
     }
 
-    /// Links `held` to bytes that are under `blobs/` already. Says whether they were.
+    /// Links `held` to bytes that are under `blobs/` already. Says whether they were. The repository's lock is the
+    /// caller's.
     pub(super) fn hold(&self, digest: &Digest, held: &Path) -> Result<bool, Error> {
         let blob = self.blob(digest);
         if disk::metadata(&blob)?.is_none() {
@@ -159,6 +187,7 @@ impl Store {
                 Linked::TooMany => disk::replace_by_copy(&blob, &self.upload(&UploadId::random()?))?,
             }
         }
+        self.note_brought(held)?;
         sync_folder_of(held)?;
         Ok(true)
     }
@@ -193,23 +222,49 @@ impl Store {
     }
 
     /// Takes a name from a repository, durably, and the bytes with it when it was the last. The repository's lock
-    /// is the caller's.
+    /// is the caller's. Returns how many bytes went.
     ///
     /// Until it is certain that no loss of power brings the name back, the bytes count as held, so that nobody
     /// else takes them: the name is moved aside first.
-    pub(super) fn let_go(&self, digest: &Digest, held: &Path) -> Result<(), Error> {
-        let aside = self.upload(&UploadId::random()?);
-        if disk::rename(held, &aside).is_err() {
+    pub(super) fn let_go(&self, digest: &Digest, held: &Path) -> Result<Freed, Error> {
+        let aside = [self.move_aside(digest, held)?];
+        self.settle_aside(&aside)?;
+        let [aside] = aside;
+        self.let_go_of(aside)
+    }
+
+    /// The first step of letting go.
+    pub(super) fn move_aside(&self, digest: &Digest, held: &Path) -> Result<Aside, Error> {
+        let path = self.upload(&UploadId::random()?);
+        if disk::rename(held, &path).is_err() {
             disk::remove(held)?; // the disk has no room for one more name, perhaps; this makes some
         }
-        if let Err(error) = sync_folder_of(held) {
-            if disk::rename(&aside, held).is_ok() {
-                let _ = disk::remove(&aside); // it is still there if the name has come again meanwhile
-            }
-            return Err(error.into());
+        Ok(Aside { digest: digest.clone(), held: held.to_owned(), path })
+    }
+
+    /// The second: no loss of power brings the names back. When that is not certain, they come back at once.
+    pub(super) fn settle_aside(&self, asides: &[Aside]) -> Result<(), Error> {
+        let folders: BTreeSet<&Path> = asides.iter().map(|aside| parent(&aside.held)).collect();
+        let synced = folders.into_iter().try_for_each(disk::sync_folder);
+        if synced.is_err() {
+            asides.iter().for_each(|aside| self.put_back(aside));
         }
-        disk::remove(&aside)?;
-        self.release(digest)
+        Ok(synced?)
+    }
+
+    /// The last, for which nobody needs the repository's lock: the bytes go, if this was their last name.
+    pub(super) fn let_go_of(&self, aside: Aside) -> Result<Freed, Error> {
+        disk::remove(&aside.path)?;
+        self.release(&aside.digest)
+    }
+
+    /// Gives a name back that was moved aside. The repository's lock is the caller's.
+    pub(super) fn put_back(&self, aside: &Aside) {
+        if disk::rename(&aside.path, &aside.held).is_ok() {
+            let _ = disk::remove(&aside.path); // it is still there if the name has come again meanwhile
+        } else {
+            let _ = disk::link(&self.blob(&aside.digest), &aside.held); // it could not be moved, and was removed
+        }
     }
 
     /// Takes the name under `blobs/` back from bytes that have no other but `source`.
@@ -225,12 +280,13 @@ impl Store {
     }
 
     /// Removes bytes that no repository holds any more.
-    pub(super) fn release(&self, digest: &Digest) -> Result<(), Error> {
+    pub(super) fn release(&self, digest: &Digest) -> Result<Freed, Error> {
+        let blob = self.blob(digest);
         let _names = self.own_names()?;
-        if self.is_unheld(digest)? {
-            disk::remove(&self.blob(digest))?;
+        match disk::metadata(&blob)?.filter(|metadata| metadata.nlink() == 1) {
+            Some(metadata) if disk::remove(&blob)? => Ok(Freed(Some(metadata.len()))),
+            _ => Ok(Freed(None)),
         }
-        Ok(())
     }
 
     /// Are there bytes under `blobs/` that have no other name?
@@ -238,6 +294,19 @@ impl Store {
         Ok(disk::metadata(&self.blob(digest))?.is_some_and(|metadata| metadata.nlink() == 1))
     }
 }
+
+/// A name that was taken from a repository and is not forgotten yet.
+pub(super) struct Aside {
+    digest: Digest,
+    held: PathBuf,
+    /// Where the bytes lie meanwhile, unless there was no room for that.
+    pub path: PathBuf,
+}
+
+/// How many bytes went; `None` when somebody else holds them.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Freed(pub Option<u64>);
 
 fn missing(path: &Path) -> Error {
     disk::failed("link", path)(io::ErrorKind::NotFound.into()).into()

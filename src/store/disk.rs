@@ -11,6 +11,8 @@
 //! does not lie about its cache. After a crash there can be bytes without a name, or a name that nobody was
 //! told of yet; never a name without its bytes.
 
+mod care;
+
 use std::collections::BTreeSet;
 use std::fs::{self, DirEntry, File, FileType, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
@@ -19,6 +21,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
+use self::care::TEMPORARY;
+pub use self::care::{is_temporary, last_touched, last_used, metadata_of_name, remove_empty_folder, renew};
 use crate::error::{Error, PathError};
 use crate::reference::UploadId;
 
@@ -40,6 +44,7 @@ pub enum Step<'a> {
     Rename { from: &'a Path, to: &'a Path },
     Remove(&'a Path),
     RemoveFolder(&'a Path),
+    Renew(&'a Path),
     SyncFolder(&'a Path),
 }
 
@@ -390,5 +395,5 @@ fn copy_bytes(from: &Path, to: &Path) -> Result<File, PathError> {
 
 /// A name in the same folder that cannot be anybody's: no tag and no digest begins with a dot.
 fn temporary_beside(path: &Path) -> Result<PathBuf, Error> {
-    Ok(path.with_file_name(format!(".new-{}", UploadId::random()?)))
+    Ok(path.with_file_name(format!("{TEMPORARY}{}", UploadId::random()?)))
 }

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::io::Read;
 use std::sync::Arc;
 
 use super::Store;
@@ -78,6 +79,15 @@ pub struct NewManifest<'a> {
     pub condition: Condition,
 }
 
+/// For whom a manifest is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    /// A client, who may rely on it from now on.
+    Client,
+    /// Somebody who takes care of the store.
+    Caretaker,
+}
+
 /// How often a reader looks again when a tag moves, and its old manifest goes, between two of its steps.
 const READ_ATTEMPTS: usize = 10;
 
@@ -88,14 +98,15 @@ impl Store {
     /// [`Error::ManifestBlobUnknown`] with all that is missing; [`Error::PreconditionFailed`]. Nothing is
     /// written then.
     pub fn put_manifest(&self, name: &RepositoryName, new: &NewManifest<'_>) -> Result<(), Error> {
-        self.require(name, new)?; // so that a refusal leaves not even a folder behind
-        self.create_folder(&self.repository(name))?;
+        if !self.repository_exists(name) {
+            self.require(name, new)?; // so that a refusal leaves not even a folder behind
+        }
         let repository = if new.condition == Condition::default() {
-            self.share_repository(name)?
+            self.enter_repository(name)?
         } else {
-            self.own_repository(name)? // nobody moves the tag between the look at it and the writing
+            self.enter_repository_alone(name)? // nobody moves the tag between the look at it and the writing
         };
-        self.require(name, new)?; // and this time it stays true
+        self.require(name, new)?; // what is there stays there from here on
         let written = self.write_in_order(name, new);
         drop(repository);
         if let (Err(_), Some(subject)) = (&written, &new.content.subject) {
@@ -162,6 +173,7 @@ impl Store {
         let (held, blob) = (self.held_manifest(name, new.digest), self.blob(new.digest));
         if compare::has_bytes(&blob, new.bytes)? {
             if compare::same(&held, &blob)? == Some(true) {
+                self.note_brought(&held)?;
                 return Ok(sync_folder_of(&held)?);
             }
             if self.hold(new.digest, &held)? {
@@ -172,7 +184,7 @@ impl Store {
         let written = disk::create_with(&arriving, new.bytes)
             .and_then(|file| disk::seal(&file, &arriving))
             .map_err(Error::from)
-            .and_then(|()| self.admit(&arriving, new.digest, &held));
+            .and_then(|()| self.admit(&arriving, new.digest, &held, None));
         disk::remove(&arriving)?;
         written
     }
@@ -191,9 +203,30 @@ impl Store {
         name: &RepositoryName,
         reference: &Reference,
     ) -> Result<StoredManifest, Error> {
+        self.read_manifest_for(Reader::Client, name, reference)
+    }
+
+    /// Reads a manifest for somebody who takes care of the store: it does not count as asked for.
+    ///
+    /// # Errors
+    /// As [`Store::read_manifest`].
+    pub fn look_at_manifest(
+        &self,
+        name: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<StoredManifest, Error> {
+        self.read_manifest_for(Reader::Caretaker, name, reference)
+    }
+
+    fn read_manifest_for(
+        &self,
+        reader: Reader,
+        name: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<StoredManifest, Error> {
         let stored = match reference {
-            Reference::Digest(digest) => self.read_by_digest(name, digest)?,
-            Reference::Tag(tag) => self.read_by_tag(name, tag)?,
+            Reference::Digest(digest) => self.read_by_digest(reader, name, digest)?,
+            Reference::Tag(tag) => self.read_by_tag(reader, name, tag)?,
         };
         if let Some(stored) = stored {
             Ok(stored)
@@ -215,22 +248,45 @@ impl Store {
 
     fn read_by_digest(
         &self,
+        reader: Reader,
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<Option<StoredManifest>, Error> {
-        let bytes = match disk::read(&self.held_manifest(name, digest))? {
+        let bytes = match self.read_held(reader, name, digest)? {
             Some(bytes) => Some(bytes),
             None => self.read_tag_file(name, digest)?,
         };
         Ok(bytes.map(|bytes| StoredManifest { digest: digest.clone(), bytes }))
     }
 
-    fn read_by_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<Option<StoredManifest>, Error> {
+    /// The bytes of a manifest that the repository holds.
+    fn read_held(
+        &self,
+        reader: Reader,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let path = self.held_manifest(name, digest);
+        if reader == Reader::Caretaker {
+            return Ok(disk::read(&path)?);
+        }
+        let Some((mut file, metadata)) = self.open_to_tell(&path)? else { return Ok(None) };
+        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+        file.read_to_end(&mut bytes).map_err(disk::failed("read", &path))?;
+        Ok(Some(bytes))
+    }
+
+    fn read_by_tag(
+        &self,
+        reader: Reader,
+        name: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<Option<StoredManifest>, Error> {
         for _ in 0..READ_ATTEMPTS {
             let Some(target) = self.read_tag(name, tag)? else { break };
             let digest = target.digest();
             let bytes = match target {
-                TagTarget::Manifest(digest) => disk::read(&self.held_manifest(name, &digest))?,
+                TagTarget::Manifest(digest) => self.read_held(reader, name, &digest)?,
                 TagTarget::File(bytes) => Some(bytes),
             };
             if let Some(bytes) = bytes {
@@ -247,12 +303,12 @@ impl Store {
     /// [`Error::ManifestUnknown`] or [`Error::NameUnknown`].
     pub fn delete_manifest(&self, name: &RepositoryName, digest: &Digest) -> Result<(), Error> {
         let reference = Reference::Digest(digest.clone());
-        self.read_manifest(name, &reference)?;
+        self.look_at_manifest(name, &reference)?;
         let _repository = self.own_repository(name)?;
-        let stored = self.read_manifest(name, &reference)?; // again: somebody may have been faster
+        let stored = self.look_at_manifest(name, &reference)?; // again: somebody may have been faster
         self.delete_tags_of(name, digest)?;
         if self.has_manifest(name, digest)? {
-            self.let_go(digest, &self.held_manifest(name, digest))?;
+            self.let_go(digest, &self.held_manifest(name, digest)).map(drop)?;
         }
         match Manifest::parse_stored(&stored.bytes).ok().and_then(|manifest| manifest.subject) {
             Some(subject) => self.delete_referrer(name, &subject.digest, digest),

@@ -129,6 +129,19 @@ impl Store {
         Ok(Upload { store: self, id, name, folder, data, sealed, offset, hasher, hashed })
     }
 
+    /// Removes a session's folder, whose `data`, if it has one, is open and locked; see [`Upload::end`].
+    pub(super) fn end_session(&self, folder: &Path, data: Option<File>) -> Result<(), Error> {
+        let aside = self.upload(&UploadId::random()?);
+        // A blob with too many links may have taken it, or a full disk has no room for one more name.
+        let moved = data.is_some() && disk::rename(&folder.join("data"), &aside).is_ok();
+        disk::remove_folder(folder)?;
+        drop(data);
+        if moved {
+            disk::remove(&aside)?;
+        }
+        Ok(())
+    }
+
     /// Which algorithm a session's blob is hashed with, if the session is this repository's.
     fn session(&self, name: &RepositoryName, id: &UploadId) -> Result<Algorithm, Error> {
         match read_session(&self.upload(id))? {
@@ -238,12 +251,12 @@ impl Upload<'_> {
         }
         let path = self.folder.join("data");
         self.sync(disk::seal)?;
-        self.store.admit(&path, expected, &self.store.held_blob(&self.name, expected))?;
+        self.store.admit(&path, expected, &self.store.held_blob(&self.name, expected), Some(&self.name))?;
         let store = self.store;
         self.end()?;
         // Whoever deleted the blob meanwhile took `data` for one more holder.
         if store.is_unheld(expected)? {
-            store.release(expected)?;
+            store.release(expected).map(drop)?;
         }
         Ok(())
     }
@@ -257,13 +270,7 @@ impl Upload<'_> {
     /// finds it gone; and it is removed when it is closed, because NFS keeps an open file in its folder under
     /// another name, and the folder with it.
     fn end(self) -> Result<(), Error> {
-        let aside = self.store.upload(&UploadId::random()?);
-        // A blob with too many links may have taken it, or a full disk has no room for one more name.
-        let _ = disk::rename(&self.folder.join("data"), &aside);
-        disk::remove_folder(&self.folder)?;
-        drop(self.data);
-        disk::remove(&aside)?;
-        Ok(())
+        self.store.end_session(&self.folder, Some(self.data))
     }
 
     /// The session's id.

@@ -7,9 +7,10 @@ use std::fs::Metadata;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use super::Store;
 use super::disk::{self, failed};
+use super::{KINDS, Store};
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::Error;
 use crate::name::RepositoryName;
@@ -28,6 +29,8 @@ pub struct Named {
     pub links: u64,
     /// Its length in bytes.
     pub size: u64,
+    /// When it was last pushed, mounted or asked for, if it is a file.
+    pub used: SystemTime,
 }
 
 /// What tells a file from all others: names with the same are names of one file.
@@ -74,7 +77,12 @@ impl Store {
 
     /// All files under `blobs/`.
     pub fn all_blobs(&self) -> Result<Vec<Named>, Error> {
-        self.named_below(&self.root.join("blobs"))
+        self.all_blobs_if(&|_| true)
+    }
+
+    /// Those of them of which this is so.
+    pub fn all_blobs_if(&self, wanted: &dyn Fn(&Metadata) -> bool) -> Result<Vec<Named>, Error> {
+        self.named_below(&self.root.join("blobs"), wanted)
     }
 
     /// All repositories, also those that hold nothing any more.
@@ -84,13 +92,33 @@ impl Store {
         Ok(found)
     }
 
+    /// All folders below `repositories/` that have the name of a repository, those that lie in another before it.
+    pub fn all_folders(&self) -> Result<Vec<RepositoryName>, Error> {
+        let mut found = Vec::new();
+        walk_folders(&self.root.join("repositories"), "", &mut found)?;
+        Ok(found)
+    }
+
     /// What a repository holds of one kind.
     pub fn held(&self, name: &RepositoryName, kind: Kind) -> Result<Vec<Named>, Error> {
-        let folder = match kind {
-            Kind::Blobs => "_blobs",
-            Kind::Manifests => "_manifests",
-        };
-        self.named_below(&self.repository(name).join(folder))
+        self.named_below(&self.repository(name).join(kind.folder()), &|_| true)
+    }
+
+    /// The digests of what a repository holds of one kind, which costs less.
+    pub fn held_digests_of(&self, name: &RepositoryName, kind: Kind) -> Result<Vec<Digest>, Error> {
+        let mut found = Vec::new();
+        for algorithm in Algorithm::ALL {
+            let names = disk::names(&self.repository(name).join(kind.folder()).join(algorithm.as_str()))?;
+            found.extend(names.iter().filter_map(|hex| Digest::from_parts(algorithm, hex).ok()));
+        }
+        Ok(found)
+    }
+
+    /// The digests of all that a repository holds.
+    pub(super) fn held_digests(&self, name: &RepositoryName) -> Result<Vec<Digest>, Error> {
+        let mut found = self.held_digests_of(name, Kind::Blobs)?;
+        found.extend(self.held_digests_of(name, Kind::Manifests)?);
+        Ok(found)
     }
 
     /// Every entry of a repository's `_tags`.
@@ -103,10 +131,37 @@ impl Store {
         Ok(entries.collect())
     }
 
+    /// Those of them that are files of their own, made by hand.
+    pub fn tags_by_hand(&self, name: &RepositoryName) -> Result<Vec<Tag>, Error> {
+        let names = disk::file_names(&self.tags(name))?;
+        Ok(names.iter().filter_map(|text| Tag::parse(text).ok()).collect())
+    }
+
+    /// When something that a repository holds was last pushed, mounted or asked for; `None` if it is not there.
+    pub fn used(
+        &self,
+        name: &RepositoryName,
+        kind: Kind,
+        digest: &Digest,
+    ) -> Result<Option<SystemTime>, Error> {
+        let held = match kind {
+            Kind::Blobs => self.held_blob(name, digest),
+            Kind::Manifests => self.held_manifest(name, digest),
+        };
+        let file = disk::metadata(&held)?.filter(Metadata::is_file); // anything else is nothing of ours
+        Ok(file.map(|file| disk::last_used(&file)))
+    }
+
+    /// Is this name one file with the one under `blobs/`?
+    pub fn is_tied(&self, path: &Path, digest: &Digest) -> Result<bool, Error> {
+        Ok(super::compare::same(path, &self.blob(digest))? == Some(true))
+    }
+
     /// Every entry of a repository's `_referrers`.
     pub fn all_referrers(&self, name: &RepositoryName) -> Result<Vec<Entry>, Error> {
         let mut found = Vec::new();
-        for Named { path, digest, .. } in self.named_below(&self.repository(name).join("_referrers"))? {
+        let referrers = self.repository(name).join("_referrers");
+        for Named { path, digest, .. } in self.named_below(&referrers, &|_| true)? {
             if !path.is_dir() {
                 found.push(Entry { path, pair: None });
                 continue;
@@ -150,8 +205,9 @@ impl Store {
         }
     }
 
-    /// The names in `<folder>/<algorithm>/`, for every algorithm; what else there is, is listed as such.
-    fn named_below(&self, folder: &Path) -> Result<Vec<Named>, Error> {
+    /// The names in `<folder>/<algorithm>/`, for every algorithm, but for files that are not wanted; what else there
+    /// is, is listed as such.
+    fn named_below(&self, folder: &Path, wanted: &dyn Fn(&Metadata) -> bool) -> Result<Vec<Named>, Error> {
         let mut found = Vec::new();
         for entry in disk::entries(folder)? {
             let (path, name) = (entry.path(), entry.file_name());
@@ -161,33 +217,58 @@ impl Store {
                     for entry in disk::entries(&path)? {
                         let hex = entry.file_name();
                         let digest = hex.to_str().and_then(|hex| Digest::from_parts(algorithm, hex).ok());
-                        found.extend(named(entry.path(), digest));
+                        found.extend(named(entry.path(), digest, wanted));
                     }
                 }
-                None => found.extend(named(path, None)),
+                None => found.extend(named(path, None, wanted)),
             }
         }
         Ok(found)
     }
 }
 
-/// `None`: it is gone meanwhile.
-fn named(path: PathBuf, digest: Option<Digest>) -> Option<Named> {
+/// `None`: it is gone meanwhile, or a file that is not wanted.
+fn named(path: PathBuf, digest: Option<Digest>, wanted: &dyn Fn(&Metadata) -> bool) -> Option<Named> {
     let metadata = disk::metadata(&path).ok().flatten().filter(Metadata::is_file);
+    if metadata.as_ref().is_some_and(|file| !wanted(file)) {
+        return None;
+    }
     let there = metadata.is_some() || path.symlink_metadata().is_ok();
     let file = metadata.as_ref().map(|file| FileId { device: file.dev(), number: file.ino() });
+    let used = metadata.as_ref().map_or(SystemTime::UNIX_EPOCH, disk::last_used);
     let (links, size) = metadata.map_or((0, 0), |file| (file.nlink(), file.len()));
-    there.then_some(Named { path, digest, file, links, size })
+    there.then_some(Named { path, digest, file, links, size, used })
+}
+
+impl Kind {
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Blobs => "_blobs",
+            Self::Manifests => "_manifests",
+        }
+    }
 }
 
 fn walk(folder: &Path, prefix: &str, found: &mut Vec<RepositoryName>) -> Result<(), Error> {
     let names = disk::names(folder)?;
-    if names.iter().any(|name| matches!(name.as_str(), "_blobs" | "_manifests" | "_tags" | "_referrers")) {
+    if names.iter().any(|name| KINDS.contains(&name.as_str())) {
         found.extend(RepositoryName::parse(prefix));
     }
     for name in names.iter().filter(|name| !name.starts_with(['_', '.'])) {
         let below = if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
         walk(&folder.join(name), &below, found)?;
+    }
+    Ok(())
+}
+
+fn walk_folders(folder: &Path, prefix: &str, found: &mut Vec<RepositoryName>) -> Result<(), Error> {
+    let mut names = disk::names(folder)?;
+    names.retain(|name| !name.starts_with(['_', '.']));
+    names.sort();
+    for name in names {
+        let below = if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
+        walk_folders(&folder.join(name), &below, found)?;
+        found.extend(RepositoryName::parse(&below));
     }
     Ok(())
 }

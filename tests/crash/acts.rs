@@ -12,6 +12,7 @@ use container_registry::store::manifests::{Condition, NewManifest};
 
 use crate::content::{Pieces, name_of, thing};
 use crate::shown::{Session, Shown, sessions};
+use crate::swept::{age, states_of_sweep, swept};
 
 /// One thing that a client asks for. `a` and `b` are repositories; the others are names of content or tags.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +40,14 @@ pub enum Act {
     DeleteBlob(&'static str, &'static str),
     /// Nobody asks for this: a bit of a thing changes on the disk. It only comes before something.
     Rot(&'static str),
+    /// GET of a blob.
+    Ask(&'static str, &'static str),
+    /// Two hours pass for a blob or manifest.
+    Age(&'static str),
+    /// A sweep without a grace, of sessions too.
+    Sweep,
+    /// The same, and of manifests.
+    SweepUntagged,
 }
 
 impl Act {
@@ -77,6 +86,13 @@ impl Act {
                 rot(store, thing);
                 Ok(())
             }
+            Self::Ask(name, blob) => store.open_blob(&repository(name), &thing(blob).digest).map(drop),
+            Self::Age(content) => {
+                age(store, content);
+                Ok(())
+            }
+            Self::Sweep => swept(store, false),
+            Self::SweepUntagged => swept(store, true),
         }
     }
 
@@ -113,6 +129,9 @@ impl Act {
         };
         match self {
             Self::Open | Self::Begin(..) | Self::Disturb(..) | Self::Cancel(..) | Self::Rot(..) => {}
+            Self::Ask(..) | Self::Age(_) => {}
+            Self::Sweep => return states_of_sweep(false, from),
+            Self::SweepUntagged => return states_of_sweep(true, from),
             Self::Push(name, blob)
             | Self::PushAtOnce(name, blob)
             | Self::Finish(name, blob)

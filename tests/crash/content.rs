@@ -33,7 +33,8 @@ static THINGS: LazyLock<Vec<Thing>> = LazyLock::new(|| {
     let image = Thing::new("image", image_of(&config, &layer, None));
     let next = Thing::new("next", image_of(&config, &patch, None));
     let signature = Thing::new("signature", image_of(&config, &config, Some(&image)));
-    vec![config, layer, patch, image, next, signature]
+    let index = Thing::new("index", index_of(&image));
+    vec![config, layer, patch, image, next, signature, index]
 });
 
 /// All things.
@@ -65,6 +66,15 @@ fn image_of(config: &Thing, layer: &Thing, subject: Option<&Thing>) -> Vec<u8> {
     let (config, layer) = (descriptor("config.v1+json", config), descriptor("layer.v1.tar", layer));
     format!(
         r#"{{"schemaVersion":2,"mediaType":"{OCI_MANIFEST}","config":{config},"layers":[{layer}]{subject}}}"#
+    )
+    .into_bytes()
+}
+
+fn index_of(child: &Thing) -> Vec<u8> {
+    format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{{"mediaType":"{OCI_MANIFEST}","digest":"{}","size":{}}}]}}"#,
+        child.digest,
+        child.bytes.len()
     )
     .into_bytes()
 }

@@ -40,6 +40,7 @@ pub enum Did {
     Remove(String),
     RemoveFolder(String),
     SyncFolder(String),
+    Renew(String),
     /// The so-manieth act was acknowledged.
     Acknowledged(usize),
 }
@@ -65,6 +66,7 @@ impl Did {
             Step::Remove(path) => Self::Remove(relative(path)),
             Step::RemoveFolder(path) => Self::RemoveFolder(relative(path)),
             Step::SyncFolder(path) => Self::SyncFolder(relative(path)),
+            Step::Renew(path) => Self::Renew(relative(path)),
         }
     }
 
@@ -83,6 +85,7 @@ impl Did {
             Self::Remove(_) => "remove",
             Self::RemoveFolder(_) => "remove folder",
             Self::SyncFolder(_) => "sync folder",
+            Self::Renew(_) => "renew",
             Self::Acknowledged(_) => "acknowledged",
         }
     }
@@ -92,7 +95,7 @@ impl Did {
         let objects = match self {
             Self::CreateFolder(path) | Self::CreateFile(path) | Self::Remove(path) => vec![path.clone()],
             Self::RemoveFolder(path) | Self::SyncFolder(path) => vec![path.clone()],
-            Self::MakeReadOnly(path) | Self::SyncFile(path) => vec![path.clone()],
+            Self::MakeReadOnly(path) | Self::SyncFile(path) | Self::Renew(path) => vec![path.clone()],
             Self::Write { path, offset, bytes } => vec![path.clone(), offset.to_string(), hex(bytes)],
             Self::Truncate { path, length } => vec![path.clone(), length.to_string()],
             Self::Link { source: from, name: to }
@@ -122,6 +125,7 @@ impl Did {
             ["remove", path] => Self::Remove(own(path)),
             ["remove folder", path] => Self::RemoveFolder(own(path)),
             ["sync folder", path] => Self::SyncFolder(own(path)),
+            ["renew", path] => Self::Renew(own(path)),
             ["acknowledged", count] => Self::Acknowledged(count.parse().ok()?),
             _ => return None,
         })
@@ -134,7 +138,7 @@ impl fmt::Display for Did {
         let object = match self {
             Self::CreateFolder(path) | Self::CreateFile(path) | Self::Remove(path) => path.clone(),
             Self::RemoveFolder(path) | Self::SyncFolder(path) => path.clone(),
-            Self::MakeReadOnly(path) | Self::SyncFile(path) => path.clone(),
+            Self::MakeReadOnly(path) | Self::SyncFile(path) | Self::Renew(path) => path.clone(),
             Self::Write { path, .. } | Self::Truncate { path, .. } => path.clone(),
             Self::Link { name, .. } | Self::Symlink { name, .. } => name.clone(),
             Self::Rename { from, to } => format!("{from} to {to}"),

@@ -3,11 +3,12 @@
 //! - [`steps`]: a process stops at each of its steps on the disk, for every operation
 //! - [`faults`]: an error at each step; [`full`]: a disk that is full, or read-only, for real
 //! - [`power`]: what a loss of power leaves of an operation, or of two at once, at every point
+//! - [`told`]: who is told that something is there while it is swept
 //! - [`kill`]: SIGKILL at random times, under load ([`pusher`])
 //!
 //! All of them use what the store tells an observer of its steps ([`container_registry::store::disk`]), and
 //! `registry verify` as the judge. Around them: [`content`] is what is pushed, [`acts`] and [`operations`] what is
-//! done, [`shown`] what the API would say, [`table`] in which steps; [`child`] is the process that is stopped, [`did`] its
+//! done ([`swept`]: by a sweep), [`shown`] what the API would say, [`table`] in which steps; [`child`] is the process that is stopped, [`did`] its
 //! steps written down, [`model`] a disk that loses power.
 //!
 //! `cargo test` runs a short version, `make crash` all of it. `ROUNDS` is how often SIGKILL comes, and how many
@@ -29,7 +30,9 @@ mod power;
 mod pusher;
 mod shown;
 mod steps;
+mod swept;
 mod table;
+mod told;
 
 /// What the other tests from outside use.
 #[path = "../it"]
@@ -42,8 +45,11 @@ use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Instant, SystemTime};
+
+use container_registry::store::disk::{self, Observer};
 
 /// How much of it.
 #[derive(Clone, Copy)]
@@ -66,6 +72,7 @@ type Part = (&'static str, fn(Plan) -> String);
 const PARTS: &[Part] = &[
     ("steps", steps::run),
     ("faults", faults::run),
+    ("told", told::run),
     ("full", full::run),
     ("power", power::run),
     ("kill", kill::run),
@@ -101,6 +108,18 @@ fn main() -> ExitCode {
     }
     println!("{passed} passed, {failed} failed\n");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What this process does at each step on the disk. Parts follow each other, and each has its own.
+static OBSERVER: Mutex<Option<Arc<Observer>>> = Mutex::new(None);
+
+/// Observes this process's steps from here on; `None`: no more.
+fn observe(observer: Option<Arc<Observer>>) {
+    *OBSERVER.lock().expect("no panic here") = observer;
+    disk::observe(Box::new(|step| {
+        let observer = OBSERVER.lock().expect("no panic here").clone(); // it may take steps of its own
+        observer.map_or(Ok(()), |observer| observer(step))
+    }));
 }
 
 /// Does the same to several things, on all cores; what came of each, in any order.

@@ -145,7 +145,7 @@ impl Disk {
                 }
             }
             Did::CreateFolder(_) | Did::CreateFile(_) | Did::Link { .. } | Did::Symlink { .. } => {}
-            Did::Acknowledged(_) => {}
+            Did::Acknowledged(_) | Did::Renew(_) => {} // no promise is about times
         }
     }
 

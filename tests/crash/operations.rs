@@ -1,8 +1,8 @@
 //! The operations that are broken off: what was done before, and what is being done.
 
 use crate::acts::Act::{
-    self, Begin, Cancel, DeleteBlob, DeleteManifest, DeleteTag, Disturb, Finish, Manifest, Mount, Open, Push,
-    PushAtOnce, Rot,
+    self, Age, Ask, Begin, Cancel, DeleteBlob, DeleteManifest, DeleteTag, Disturb, Finish, Manifest, Mount,
+    Open, Push, PushAtOnce, Rot, Sweep, SweepUntagged,
 };
 
 /// Something that is done to a store which is in a certain state, step by step.
@@ -81,6 +81,49 @@ pub const OPERATIONS: &[Operation] = &[
         &[PushAtOnce("a", "layer"), Mount("b", "layer", "a")],
         &[DeleteBlob("a", "layer")],
     ),
+    Operation::alone("ask for an old blob", &[PushAtOnce("a", "layer"), Age("layer")], &[Ask("a", "layer")]),
+    Operation::alone(
+        "push an old blob again",
+        &[PushAtOnce("a", "layer"), Age("layer")],
+        &[PushAtOnce("a", "layer")],
+    ),
+    Operation::alone(
+        "sweep two stray blobs, one of which another repository has",
+        &[
+            PushAtOnce("a", "config"),
+            PushAtOnce("a", "layer"),
+            Manifest("a", "image", &["v1"]),
+            PushAtOnce("a", "patch"),
+            PushAtOnce("b", "config"),
+            PushAtOnce("b", "patch"),
+            Manifest("b", "next", &["v1"]),
+            PushAtOnce("b", "layer"),
+        ],
+        &[Sweep],
+    ),
+    Operation::alone("sweep a repository that is empty then", &[PushAtOnce("a", "layer")], &[Sweep]),
+    Operation::alone(
+        "sweep an untagged index and its child",
+        &[
+            PushAtOnce("a", "config"),
+            PushAtOnce("a", "layer"),
+            Manifest("a", "image", &[]),
+            Manifest("a", "index", &[]),
+        ],
+        &[SweepUntagged],
+    ),
+    Operation::alone(
+        "sweep an untagged signature",
+        &[
+            PushAtOnce("a", "config"),
+            PushAtOnce("a", "layer"),
+            Manifest("a", "image", &["v1"]),
+            Manifest("a", "signature", &[]),
+            DeleteManifest("a", "image"),
+        ],
+        &[SweepUntagged],
+    ),
+    Operation::alone("sweep an upload session", &[Begin("a", "layer")], &[Sweep]),
 ];
 
 /// A registry's life in short, from the first start.
@@ -103,6 +146,13 @@ pub const LIFE: Operation = Operation {
         DeleteBlob("a", "layer"),
         DeleteBlob("b", "layer"),
         PushAtOnce("b", "layer"),
+        Sweep,
+        PushAtOnce("a", "config"),
+        PushAtOnce("a", "layer"),
+        Manifest("a", "image", &[]),
+        Sweep,
+        SweepUntagged,
+        PushAtOnce("a", "layer"),
     ],
 };
 
@@ -209,6 +259,64 @@ pub const TOGETHER: &[Operation] = &[
         before: &[Begin("a", "layer")],
         meanwhile: &[Finish("a", "layer")],
         acts: &[Disturb("a", "layer")],
+    },
+    Operation {
+        name: "sweep what a push has left",
+        before: &[],
+        meanwhile: &[Push("a", "layer")],
+        acts: &[Sweep],
+    },
+    Operation {
+        name: "sweep what a push of a signature has left",
+        before: TAGGED,
+        meanwhile: &[Manifest("a", "signature", &["s1"])],
+        acts: &[SweepUntagged],
+    },
+    Operation {
+        name: "sweep an image whose tag is just being deleted",
+        before: &[PushAtOnce("a", "config"), PushAtOnce("a", "layer"), Manifest("a", "image", &["v1"])],
+        meanwhile: &[DeleteTag("a", "v1")],
+        acts: &[SweepUntagged],
+    },
+    Operation {
+        name: "sweep an image from which its tag just moves",
+        before: &[
+            PushAtOnce("a", "config"),
+            PushAtOnce("a", "layer"),
+            Manifest("a", "image", &["v1"]),
+            PushAtOnce("a", "patch"),
+        ],
+        meanwhile: &[Manifest("a", "next", &["v1"])],
+        acts: &[SweepUntagged],
+    },
+    Operation {
+        name: "sweep the layers of an image that is just being deleted",
+        before: TAGGED,
+        meanwhile: &[DeleteManifest("a", "image")],
+        acts: &[Sweep],
+    },
+    Operation {
+        name: "sweep where another sweep broke off",
+        before: &[
+            PushAtOnce("a", "config"),
+            PushAtOnce("a", "layer"),
+            Manifest("a", "image", &[]),
+            Manifest("a", "index", &[]),
+        ],
+        meanwhile: &[SweepUntagged],
+        acts: &[SweepUntagged],
+    },
+    Operation {
+        name: "push into a repository that is just being swept away",
+        before: &[PushAtOnce("a", "layer")],
+        meanwhile: &[Sweep],
+        acts: &[PushAtOnce("a", "layer")],
+    },
+    Operation {
+        name: "push a manifest into a repository that is just being swept",
+        before: &[PushAtOnce("a", "config"), PushAtOnce("a", "layer"), PushAtOnce("a", "patch")],
+        meanwhile: &[Sweep],
+        acts: &[Manifest("a", "image", &["v1"])],
     },
 ];
 

@@ -13,10 +13,11 @@ use std::path::Path;
 
 use container_registry::store::Store;
 
+use crate::acts::Act;
 use crate::child::{NOBODY, Order, Outcome, Task, is_root};
 use crate::operations::{OPERATIONS, Operation};
 use crate::shown::{Shown, assert_sound_or_rotten, sessions, shown};
-use crate::table::TABLE;
+use crate::table::{SWEEPS, TABLE};
 use crate::{Plan, on_all_cores, temporary_folder};
 
 pub fn run(_: Plan) -> String {
@@ -41,7 +42,8 @@ pub fn run(_: Plan) -> String {
 }
 
 fn table_entry(name: &str) -> Vec<&str> {
-    let (_, steps) = TABLE.iter().find(|(known, _)| *known == name).expect("an entry of the table");
+    let (_, steps) =
+        TABLE.iter().chain(SWEEPS).find(|(known, _)| *known == name).expect("an entry of the table");
     steps.lines().map(str::trim).filter(|line| !line.is_empty()).collect()
 }
 
@@ -121,6 +123,7 @@ fn check_recovery(place: &Place, operation: &Operation, states: &[Shown], stop: 
     let sessions_task = if stop.is_multiple_of(2) { Task::GoOn } else { Task::GiveUp };
     if sessions_task == Task::GoOn
         && !sessions(&place.store(), place.root(), "layer").expect("sessions").is_empty()
+        && !matches!(operation.acts[0], Act::Sweep | Act::SweepUntagged)
     {
         last.insert("a blob layer".to_owned(), "held".to_owned());
     }

@@ -4,6 +4,10 @@
 //! tables, each of which is that of a fresh process, begin with folders where a server at work has none. What a
 //! body is written in is one step here; removals that follow each other are sorted.
 
+mod sweeps;
+
+pub use sweeps::SWEEPS;
+
 /// By the operation's name.
 pub const TABLE: &[(&str, &str)] = &[
     (

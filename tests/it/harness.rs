@@ -4,6 +4,7 @@
 //! client speaks HTTP/1.1 over a plain socket, so that a test sees what is on the wire and nothing is mended
 //! on the way.
 
+mod care;
 mod client;
 mod process;
 mod uploads;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256, Sha512};
 
+pub use care::run;
 pub use client::{Answer, Connection};
 pub use process::Usage;
 
@@ -206,7 +208,9 @@ impl Registry {
     }
 
     fn has_usual_settings(&self) -> bool {
-        let other = ["--htpasswd", "--read-only", "--config", "--manifest-bytes", "--public-url"];
+        // With a grace of 0s, pushes are interrupted.
+        let other =
+            ["--htpasswd", "--read-only", "--config", "--manifest-bytes", "--public-url", "--gc-grace"];
         !self.flags.iter().any(|flag| other.contains(&flag.as_str()))
     }
 
@@ -228,11 +232,17 @@ impl Registry {
 impl Drop for Registry {
     fn drop(&mut self) {
         let is_running = matches!(self.child.try_wait(), Ok(None));
-        if is_running && !std::thread::panicking() && self.has_usual_settings() {
-            self.assert_well();
-        }
-        let _ = self.child.kill();
+        let is_to_be_well = is_running && !std::thread::panicking() && self.has_usual_settings();
+        let well = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            if is_to_be_well {
+                self.assert_well();
+            }
+        }));
+        let _ = self.child.kill(); // also if it is not well, or it would outlive us
         let _ = self.child.wait();
+        if let Err(panic) = well {
+            std::panic::resume_unwind(panic);
+        }
     }
 }
 

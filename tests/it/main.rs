@@ -22,6 +22,8 @@
 //!
 //! The program:
 //! - [`command`]: what is typed, set and signalled, and how it ends
+//! - [`gc`]: what nothing refers to goes by itself, and what somebody was told of does not
+//! - [`du`]: who holds which bytes alone
 //! - [`verify`]: what is wrong with the files is found and named
 //! - [`rot`]: what is pushed takes the place of bytes that have changed
 //! - [`server`]: many clients at once, slow ones and silent ones, and that others are served meanwhile
@@ -39,6 +41,8 @@ mod by_hand;
 mod command;
 mod conditions;
 mod discovery;
+mod du;
+mod gc;
 mod guesses;
 mod harness;
 mod limits;

@@ -90,7 +90,7 @@ fn one_place_talks_to_the_operating_system() {
 #[test]
 fn one_module_names_renames_removes_and_syncs_files() {
     only(
-        &["src/store/disk.rs"],
+        &["src/store/disk.rs", "src/store/disk/"],
         &[
             "fs::rename",
             "fs::remove_file",
@@ -107,6 +107,7 @@ fn one_module_names_renames_removes_and_syncs_files() {
             "create(true)",
             "set_permissions",
             "set_len",
+            "set_modified",
             "sync_all",
             "sync_data",
         ],

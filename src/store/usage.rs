@@ -1,0 +1,109 @@
+//! When content was last used: pushed, mounted, or asked for.
+//!
+//! A client asks for a layer, is told that it is there, does not send it, and sends the manifest a while later.
+//! In between nothing refers to the layer, and yet it must not go. So the time at which it was last used is kept,
+//! where every process over the root sees it and `ls -l` shows it: as the file's time of modification. Content
+//! never changes, so that time has no other meaning. The names of a blob are links to one file: what is used in
+//! one repository is taken for used in all of them.
+//!
+//! Who sees what, when. Readers take no lock, and a sweep does not wait for them; it is the order of the steps
+//! that makes them meet:
+//!
+//! ```text
+//! who tells a client that it is there         who takes it
+//!   opens the name                              (holds the repository's lock alone)
+//!   renews the time                             moves the name aside
+//!   looks whether the name is still there       looks at the time
+//!   yes: tells                                  old: it goes; renewed: the name comes back
+//! ```
+//!
+//! Each writes first and looks then, so at least one of them sees the other: either the client is not told, or
+//! the time is seen. Whoever brings content (a push, a mount) renews under the repository's lock, shared, and
+//! meets nobody.
+//!
+//! A time that is younger than [`RENEWED_EVERY`] is left as it is, so that many requests for one blob are one
+//! write. A sweep knows that a time may be so far behind (see [`Cutoff`]).
+
+use std::fs::{File, Metadata};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use super::Store;
+use super::disk::{self, failed};
+use crate::error::Error;
+
+/// How old the time of a file becomes before it is renewed.
+pub const RENEWED_EVERY: Duration = Duration::from_secs(10);
+
+/// A moment: what was used before it may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cutoff(SystemTime);
+
+impl Cutoff {
+    /// So long before now. What was used later than that is kept; of a grace of less than 40 s a quarter more,
+    /// of any other 10 s more, because the times that we see may be behind.
+    pub fn of_grace(now: SystemTime, grace: Duration) -> Self {
+        Self::of_age(now, grace.saturating_add(RENEWED_EVERY.min(grace / 4)))
+    }
+
+    /// Exactly so long before now.
+    pub fn of_age(now: SystemTime, age: Duration) -> Self {
+        Self(now.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH))
+    }
+
+    /// Does this time lie behind it? One in the future does not.
+    pub fn is_after(self, time: SystemTime) -> bool {
+        time <= self.0
+    }
+}
+
+impl Store {
+    /// Opens content at its name in a repository for a client, and notes that it was asked for; `None` if it is
+    /// not there.
+    pub(super) fn open_to_tell(&self, held: &Path) -> Result<Option<(File, Metadata)>, Error> {
+        loop {
+            let Some(file) = disk::open(held)? else { return Ok(None) };
+            let metadata = file.metadata().map_err(failed("look up", held))?;
+            if !is_due(&metadata) || !disk::renew(&file, held) || super::compare::is_at(&file, held)? {
+                return Ok(Some((file, metadata)));
+            }
+        }
+    }
+
+    /// Notes that content was brought into a repository. The repository's lock is the caller's.
+    pub(super) fn note_brought(&self, held: &Path) -> Result<(), Error> {
+        if let Some(file) = disk::open(held)?
+            && is_due(&file.metadata().map_err(failed("look up", held))?)
+        {
+            disk::renew(&file, held);
+        }
+        Ok(())
+    }
+}
+
+/// One in the future, by the clock of another machine, is not.
+fn is_due(metadata: &Metadata) -> bool {
+    let age = SystemTime::now().duration_since(disk::last_used(metadata));
+    age.is_ok_and(|age| age > RENEWED_EVERY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cutoff_allows_for_times_that_are_behind() {
+        let now = SystemTime::now();
+        let check = |grace: u64, age: u64, goes: bool| {
+            let cutoff = Cutoff::of_grace(now, Duration::from_secs(grace));
+            assert_eq!(cutoff.is_after(now - Duration::from_secs(age)), goes, "{grace} s, {age} s old");
+        };
+        check(3600, 3609, false);
+        check(3600, 3610, true);
+        check(4, 4, false);
+        check(4, 5, true);
+        check(0, 0, true);
+        assert!(!Cutoff::of_grace(now, Duration::ZERO).is_after(now + Duration::from_secs(1)));
+        assert!(!Cutoff::of_grace(now, Duration::MAX).is_after(now));
+    }
+}
