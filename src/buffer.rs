@@ -6,9 +6,8 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The size of a large buffer: that of the processor's nearest large cache, or a part of it. Smaller and larger
-/// ones measured slower.
-pub const LARGE_BYTES: usize = 256 << 10;
+/// The size of a large buffer: a part of the processor's second cache. Smaller and larger ones measured slower.
+pub const LARGE_BYTES: usize = 512 << 10;
 
 /// The size of the others.
 const SMALL_BYTES: usize = 32 << 10;
@@ -34,6 +33,11 @@ impl Buffer {
         let most = if is_large { LARGE_BYTES } else { SMALL_BYTES };
         let bytes = vec![0; usize::try_from(length).unwrap_or(most).min(most)];
         Self { bytes, is_large }
+    }
+
+    /// Is it one of the large ones?
+    pub fn is_large(&self) -> bool {
+        self.is_large
     }
 }
 

@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 
 use self::crowd::{Crowd, Seat};
 pub use self::outgoing::Outgoing;
+use self::outgoing::UNSENT_BYTES_MAX;
 use self::stream::{Rest, Stream, left_until};
 use self::turn::{Back, DRAIN_BYTES_MAX};
 pub use self::turn::{Busy, End, Turn};
@@ -50,9 +51,6 @@ const LINGER_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// How long a client may be silent meanwhile.
 const LINGER_PATIENCE: Duration = Duration::from_secs(1);
-
-/// How much of an answer the kernel may hold that the client has no room for.
-const UNSENT_BYTES_MAX: u32 = 512 << 10;
 
 /// The first byte of a TLS connection: record type 22, handshake.
 const TLS_HANDSHAKE: u8 = 0x16;

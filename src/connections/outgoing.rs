@@ -9,6 +9,12 @@ use super::crowd::{Guest, Pace};
 use crate::buffer::Buffer;
 use crate::system::socket::Socket;
 
+/// How much of an answer the kernel may hold that the client has no room for.
+pub(super) const UNSENT_BYTES_MAX: u32 = 512 << 10;
+
+/// And while it goes through one of the large buffers, of which there are few: four times what one holds.
+const UNSENT_BYTES_AHEAD: u32 = 2 << 20;
+
 /// The outgoing half of a connection, for the body of one answer.
 pub struct Outgoing<'a> {
     socket: Option<Socket>,
@@ -63,6 +69,7 @@ impl<'a> Outgoing<'a> {
     pub fn send_file(&mut self, file: &File, mut start: u64, length: u64) -> io::Result<()> {
         let end = start + length;
         let mut buffer = Buffer::new(length);
+        let ahead = buffer.is_large().then(|| Ahead::of(self.socket)).flatten();
         while start < end {
             let room = usize::try_from(end - start).map_or(buffer.len(), |left| left.min(buffer.len()));
             let count = file.read_at(&mut buffer[..room], start)?;
@@ -72,10 +79,29 @@ impl<'a> Outgoing<'a> {
             self.send(&buffer[..count])?;
             start += count as u64;
         }
+        drop(ahead);
         Ok(())
     }
 
     fn socket(&self) -> io::Result<Socket> {
         self.socket.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+/// The kernel takes more of an answer than it else does before the client has room for it, as long as this lives.
+/// Sender and reader wait less for each other then.
+struct Ahead(Socket);
+
+impl Ahead {
+    fn of(socket: Option<Socket>) -> Option<Self> {
+        let socket = socket?;
+        socket.set_unsent_limit(UNSENT_BYTES_AHEAD).ok()?;
+        Some(Self(socket))
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        let _ = self.0.set_unsent_limit(UNSENT_BYTES_MAX); // the connection is gone if not
     }
 }
