@@ -91,7 +91,7 @@ impl Api {
             Route::DeleteBlob { name, digest } => blobs::delete(self, name, digest),
             Route::GetManifest { name, reference } => manifests::get(self, request, name, reference),
             Route::PutManifest { name, reference } => manifests::put(self, caller, request, name, reference),
-            Route::DeleteManifest { name, reference } => manifests::delete(self, name, reference),
+            Route::DeleteManifest { name, reference } => manifests::delete(self, caller, name, reference),
             Route::StartUpload { name } => uploads::start(self, caller, request, name),
             Route::GetUpload { name, id } => uploads::status(self, name, id),
             Route::PatchUpload { name, id } => uploads::patch(self, request, name, id),

@@ -4,13 +4,20 @@
 //! [`Command`] of it. A new command is a variant of [`Command`], an arm of the match in [`parse`], and a
 //! row of `COMMANDS` for its help.
 
+mod care;
+mod tags;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, EXTRA_FLAGS, RULES, SETTINGS, did_you_mean, nearest};
+use crate::digest::Digest;
 use crate::gc;
+use crate::name::RepositoryName;
+use crate::pattern::TagPatterns;
+use crate::reference::Tag;
 
 /// What the program is to do.
 #[derive(Debug, PartialEq)]
@@ -30,6 +37,28 @@ pub enum Command {
     },
     /// Say who uses how much below this root.
     Du(PathBuf),
+    /// Show what a tag has been, or all tags of a repository.
+    History {
+        /// The files are below this.
+        root: PathBuf,
+        /// The repository.
+        name: RepositoryName,
+        /// The tag; or all.
+        tag: Option<Tag>,
+    },
+    /// Set a tag to a manifest that the repository has.
+    SetBack {
+        /// The files are below this.
+        root: PathBuf,
+        /// The tags that stay what they are.
+        immutable: TagPatterns,
+        /// The repository.
+        name: RepositoryName,
+        /// The tag.
+        tag: Tag,
+        /// The manifest; or what the tag was before.
+        digest: Option<Digest>,
+    },
     /// Print this text on standard output.
     Help(String),
     /// Print the version on standard output.
@@ -69,18 +98,20 @@ const COMMANDS: &[Page] = &[
     Page {
         name: "verify",
         about: "Check every name against its bytes and every tag to its last layer.",
-        text: verify_help,
+        text: care::verify_help,
     },
     Page {
         name: "gc",
         about: "Free what nothing refers to any more, beside running servers.",
-        text: gc_help,
+        text: care::gc_help,
     },
     Page {
         name: "du",
         about: "Show which bytes each repository holds alone, and which it shares.",
-        text: du_help,
+        text: care::du_help,
     },
+    Page { name: "history", about: "Show what a tag has been, and since when.", text: tags::history_help },
+    Page { name: "set-back", about: "Set a tag to what it was before.", text: tags::set_back_help },
     Page { name: "help", about: "Show this text, or with the name of a command, its own.", text: overview },
 ];
 
@@ -137,6 +168,12 @@ pub fn parse(
             let config = config.map_err(|why| refusal("gc", why.to_string()))?;
             Ok(Command::Gc { root: config.storage.path, options: config.gc.options(), dry_run })
         }
+        Some(command @ ("history" | "set-back")) => {
+            let load = |typed: &Typed| {
+                Config::load(&typed.flags, environment, read_file).map_err(|why| why.to_string())
+            };
+            if command == "history" { tags::history(rest, load) } else { tags::set_back(rest, load) }
+        }
         Some(other) => Err(unknown_command(other)),
     }
 }
@@ -173,6 +210,8 @@ fn refusal(command: &'static str, message: String) -> UsageError {
         "verify" => "registry verify --help",
         "gc" => "registry gc --help",
         "du" => "registry du --help",
+        "history" => "registry history --help",
+        "set-back" => "registry set-back --help",
         _ => "registry serve --help",
     };
     UsageError { message, hint }
@@ -267,7 +306,7 @@ fn overview() -> String {
          Usage: registry [COMMAND] [FLAGS]\n\nCommands:\n",
     );
     for Page { name, about, .. } in COMMANDS {
-        text += &format!("  {name:<8}{about}\n");
+        text += &format!("  {name:<10}{about}\n");
     }
     text += "\nEvery command has its own --help (-h). --version (-V) shows the version.\n\n";
     text + &settings_help() + EXAMPLES
@@ -277,68 +316,6 @@ fn serve_help() -> String {
     String::from("Usage: registry [serve] [FLAGS]\n\nServes the registry until SIGTERM or SIGINT.\n\n")
         + &settings_help()
         + EXAMPLES
-}
-
-fn verify_help() -> String {
-    String::from(
-        "\
-Usage: registry verify [DIR] [--config FILE]
-
-Reads everything below the root and changes nothing: every file under blobs/ is hashed, on all
-cores, every name in a repository is held against it, every tag is followed to its last layer.
-Prints a line for each fault, with the file and what to do, and a summary. Exit status: 0 sound,
-1 not.
-
-  [--root] DIR           The directory to check. [testdata]  storage.path  REGISTRY_STORAGE_PATH
-  --config FILE          The configuration file to take it from.
-
-Leftovers (temporary names of a push that broke off) are listed and are no fault.
-",
-    )
-}
-
-fn gc_help() -> String {
-    String::from(
-        "\
-Usage: registry gc [DIR] [--config FILE] [--grace TIME] [--untagged] [--dry-run]
-                   [--upload-max-age TIME]
-
-Frees what nothing needs any more, beside running servers of the same root; they do the same by
-themselves once an hour (--gc-interval). It takes
-  - blobs to which no manifest of their repository refers,
-  - with --untagged, manifests that no tag, index or subject holds: an index keeps its children, and
-    a referrer (a signature) stays as long as its subject,
-  - upload sessions to which nobody has sent anything for long, and what a crash has left,
-  - repositories in which nothing is left.
-Nothing goes that was pushed, mounted or asked for within the grace: a client may be about to push
-the manifest for it. When a manifest cannot be read, nothing in its repository goes. Run it as the
-user that the server runs as. Exit status: 0 done, 1 something could not be swept; it is named.
-
-  [--root] DIR           The directory to sweep. [testdata]  storage.path  REGISTRY_STORAGE_PATH
-  --config FILE          The configuration file; its sections storage and gc are used.
-  --grace TIME           How long things stay after their last use. 0s: all that is there already
-                         may go; a push at the same time may have to begin again.
-                         [1h]  gc.grace  REGISTRY_GC_GRACE
-  --untagged             Take manifests, too. [false]  gc.untagged  REGISTRY_GC_UNTAGGED
-  --upload-max-age TIME  How long an upload session stays after its last byte came.
-                         [24h]  gc.upload_max_age  REGISTRY_GC_UPLOAD_MAX_AGE
-  --dry-run              Change nothing; say of each thing whether it stays or goes, and why.
-",
-    )
-}
-
-fn du_help() -> String {
-    String::from(
-        "\
-Usage: registry du [DIR] [--config FILE]
-
-Prints a line for each repository: the bytes that it alone holds, which come back when it lets go of
-them, and those that it shares with others; then what there is in all.
-
-  [--root] DIR           The directory to measure. [testdata]  storage.path  REGISTRY_STORAGE_PATH
-  --config FILE          The configuration file to take it from.
-",
-    )
 }
 
 const EXAMPLES: &str = "\
@@ -352,7 +329,8 @@ A registry.json:
    \"storage\": {\"path\": \"/srv/registry\"},
    \"auth\": {\"htpasswd\": \"/etc/registry/users\", \"rules\": [
      {\"user\": \"anyone\", \"repository\": \"public/**\", \"pull\": true},
-     {\"user\": \"alice\", \"repository\": \"**\", \"pull\": true, \"push\": true, \"delete\": true}]}}
+     {\"user\": \"alice\", \"repository\": \"**\", \"pull\": true, \"push\": true, \"delete\": true}]},
+   \"tags\": {\"immutable\": [\"library/*:v*\", \"**:release-*\"]}}
 ";
 
 fn settings_help() -> String {
@@ -474,16 +452,19 @@ mod tests {
     fn what_is_not_understood_is_refused_by_name() {
         check_refused(
             "server",
-            "\"server\" is not a command (did you mean serve?); there are serve, verify, gc, du, help",
+            "\"server\" is not a command (did you mean serve?); there are serve, verify, gc, du, history, set-back, help",
         );
-        check_refused("frobnicate", "\"frobnicate\" is not a command; there are serve, verify, gc, du, help");
+        check_refused(
+            "frobnicate",
+            "\"frobnicate\" is not a command; there are serve, verify, gc, du, history, set-back, help",
+        );
         check_refused(
             "help frobnicate",
-            "\"frobnicate\" is not a command; there are serve, verify, gc, du, help",
+            "\"frobnicate\" is not a command; there are serve, verify, gc, du, history, set-back, help",
         );
         check_refused(
             "frobnicate --help",
-            "\"frobnicate\" is not a command; there are serve, verify, gc, du, help",
+            "\"frobnicate\" is not a command; there are serve, verify, gc, du, history, set-back, help",
         );
         check_refused("help serve me", "help takes one command, so what is \"me\"?");
         check_refused("verify one two", "verify takes one folder, so what is \"two\"?");

@@ -27,6 +27,7 @@ pub(crate) use self::nearest::{did_you_mean, nearest};
 use self::value::Want;
 use crate::auth::rules::Rule;
 use crate::log::{Format, Level};
+use crate::pattern::TagPatterns;
 use crate::proxies::Proxies;
 
 /// Turns the table into a struct for each section, [`Config`] of them, its defaults, and [`SETTINGS`].
@@ -132,6 +133,13 @@ settings! {
         /// wrong passwords are counted, and that is whom the log shows.
         trusted_proxies: Proxies = proxies(""), "--trusted-proxy ADDR";
     }
+    /// What tags may do.
+    tags: Tags {
+        /// The tags that are set once and then neither move nor go: patterns name:tag,
+        /// such as library/*:v*, with commas between (in the file: or a list). * is
+        /// any run of characters but /, and ** any run at all.
+        immutable: TagPatterns = tag_patterns(""), "--immutable PATTERN";
+    }
     /// The log on standard error.
     logging: Logging {
         /// The least important lines to show: error, warn, info or debug.
@@ -188,8 +196,8 @@ pub const EXTRA_FLAGS: &[(&str, &str)] = &[
 /// Looks like one of ours, and is where podman, skopeo and buildah keep their logins.
 const PODMANS_VARIABLE: &str = "REGISTRY_AUTH_FILE";
 
-/// Typed more than once, all of them count and not the last alone.
-const LIST_FLAG: &str = "--trusted-proxy";
+/// Typed more than once, all of them count and not the last alone. In the file they may be lists.
+const LIST_FLAGS: [&str; 2] = ["--trusted-proxy", "--immutable"];
 
 const CONFIG_VARIABLE: &str = "REGISTRY_CONFIG";
 
@@ -234,9 +242,10 @@ impl Config {
             config.apply_variable(variable, value)?;
         }
         for (flag, value) in flags {
-            let all = flags.iter().filter(|(other, _)| flag == LIST_FLAG && other == flag);
+            let is_list = LIST_FLAGS.contains(&flag.as_str());
+            let all = flags.iter().filter(|(other, _)| is_list && other == flag);
             let all = all.map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(",");
-            config.apply_flag(flag, if flag == LIST_FLAG { &all } else { value })?;
+            config.apply_flag(flag, if is_list { &all } else { value })?;
         }
         match config.contradiction() {
             Some(why) => Err(ConfigError(why)),
@@ -279,7 +288,10 @@ impl Config {
                     let also = (section == "auth").then_some(("rules", RULES.0));
                     return Err(unknown(&name, &section, &key, Setting::name, also));
                 };
-                let text = file::scalar(&name, &value)?;
+                let text = match LIST_FLAGS.contains(&setting.flag()) {
+                    true => file::list(&name, &value)?,
+                    false => file::scalar(&name, &value)?,
+                };
                 (setting.set)(self, &text).map_err(|want| format!("{name}: {value} is not {want}"))?;
             }
         }
@@ -515,7 +527,7 @@ mod tests {
         check_file_refused(r#"{"server": {"prot": 1}}"#, &prot);
         let xyz = "storage.xyz is not a setting; storage has type, path";
         check_file_refused(r#"{"storage": {"xyz": null}}"#, xyz);
-        let sections = "there are server, storage, gc, auth, logging, limits";
+        let sections = "there are server, storage, gc, auth, tags, logging, limits";
         check_file_refused(
             r#"{"sever": {}}"#,
             &format!("sever is not a section (did you mean server?); {sections}"),
@@ -568,6 +580,28 @@ mod tests {
         });
         let want = "a list of IP addresses and networks, such as 127.0.0.1,10.0.0.0/8,fd00::/8";
         check_refused("--trusted-proxy=a", "", "", &format!("--trusted-proxy: \"a\" is not {want}"));
+    }
+
+    #[test]
+    fn immutable_tags_come_as_a_list_or_with_commas() {
+        let both = |config: &mut Config| {
+            config.tags.immutable = TagPatterns::parse("library/*:v*,**:release-*").unwrap();
+        };
+        for file in [
+            r#"{"tags": {"immutable": ["library/*:v*", "**:release-*"]}}"#,
+            r#"{"tags": {"immutable": "library/*:v*, **:release-*"}}"#,
+        ] {
+            check("--config=registry.json", "", file, both);
+        }
+        check("--immutable=library/*:v* --immutable=**:release-*", "", "", both);
+        check("", "REGISTRY_TAGS_IMMUTABLE=library/*:v*,**:release-*", "", both);
+        check("--config=registry.json", "", r#"{"tags": {"immutable": []}}"#, |_| {});
+        let want = "is not a list of patterns name:tag, such as library/*:v*,**:release-*";
+        check_file_refused(r#"{"tags": {"immutable": ["v*"]}}"#, &format!("tags.immutable: [\"v*\"] {want}"));
+        check_file_refused(
+            r#"{"tags": {"immutable": [1]}}"#,
+            "tags.immutable[0] is a number, but must be a string",
+        );
     }
 
     #[test]

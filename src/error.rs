@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::auth::rules::Right;
 use crate::digest::Digest;
 use crate::name::RepositoryName;
-use crate::reference::UploadId;
+use crate::reference::{Tag, UploadId};
 
 /// An I/O error that knows its file and what was being done to it.
 #[derive(Debug)]
@@ -206,6 +206,15 @@ pub enum Error {
     },
     /// The same, for somebody who may not know what the tag points at.
     ConditionFailed,
+    /// The tag is set, and neither moves nor goes. Nothing was changed.
+    TagImmutable {
+        /// The repository.
+        name: RepositoryName,
+        /// The tag.
+        tag: Tag,
+        /// What it points at, for those who may know.
+        current: Option<Digest>,
+    },
 
     // ---- our side
     /// A file could not be read or written.
@@ -253,6 +262,7 @@ impl Error {
             Self::ManifestBlobUnknown(_) => 404,
             Self::TooManyTags { .. } => 414,
             Self::PreconditionFailed { .. } | Self::ConditionFailed => 412,
+            Self::TagImmutable { .. } => 403,
             Self::Disk(error) if error.is_for_lack_of_room() => 507,
             Self::Disk(_) => 500,
             Self::Random(_) => 500,
@@ -296,6 +306,7 @@ impl Error {
             Self::ManifestBlobUnknown(_) => "MANIFEST_BLOB_UNKNOWN",
             Self::TooManyTags { .. } => "MANIFEST_INVALID",
             Self::PreconditionFailed { .. } | Self::ConditionFailed => "DENIED",
+            Self::TagImmutable { .. } => "DENIED",
             Self::Disk(_) => "UNKNOWN",
             Self::Random(_) => "UNKNOWN",
             Self::Panicked => "UNKNOWN",
@@ -321,7 +332,7 @@ impl Error {
             Self::UploadOutOfOrder { .. } | Self::ChunkLength { .. } | Self::DigestMismatch { .. } => None,
             Self::NameUnknown(_) | Self::ManifestUnknown { .. } | Self::ManifestInvalid { .. } => None,
             Self::ManifestTooLarge { .. } | Self::ManifestBlobUnknown(_) | Self::TooManyTags { .. } => None,
-            Self::PreconditionFailed { .. } | Self::ConditionFailed => None,
+            Self::PreconditionFailed { .. } | Self::ConditionFailed | Self::TagImmutable { .. } => None,
             Self::Disk(_) | Self::Random(_) | Self::Panicked => None,
         }
     }
@@ -377,6 +388,11 @@ impl Error {
                 json!({ "current": current.as_ref().map(Digest::to_string) })
             }
             Self::ConditionFailed => Value::Null,
+            Self::TagImmutable { name, tag, current } => json!({
+                "name": name.as_str(),
+                "tag": tag.as_str(),
+                "current": current.as_ref().map(Digest::to_string),
+            }),
             Self::Disk(_) | Self::Random(_) | Self::Panicked => Value::Null,
         }
     }
@@ -504,6 +520,10 @@ impl fmt::Display for Error {
                 write!(f, "the condition does not hold: there is no such tag; nothing was written")
             }
             Self::ConditionFailed => write!(f, "the condition does not hold; nothing was written"),
+            Self::TagImmutable { name, tag, current } => {
+                write!(f, "the tag {tag} of {name} is immutable: it can be neither moved nor deleted")?;
+                current.as_ref().map_or(Ok(()), |digest| write!(f, "; it is {digest}"))
+            }
             Self::Disk(_) if self.status() == 507 => {
                 write!(f, "the registry's disk is full; nothing was stored")
             }

@@ -9,8 +9,7 @@ use std::process::ExitCode;
 use container_registry::cli::{self, Command};
 use container_registry::store::Store;
 use container_registry::verify::verify;
-use container_registry::{du, gc};
-use container_registry::{log, serve};
+use container_registry::{du, gc, history, log, serve};
 
 fn main() -> ExitCode {
     let read_file = |path: &Path| std::fs::read_to_string(path);
@@ -38,6 +37,15 @@ fn main() -> ExitCode {
         Command::Verify(root) => return verify_root(&root),
         Command::Gc { root, options, dry_run } => return sweep_root(&root, &options, dry_run),
         Command::Du(root) => measure_root(&root),
+        Command::History { root, name, tag } => {
+            let shown = Store::existing(&root).and_then(|store| history::show(&store, &name, tag.as_ref()));
+            shown.map(|lines| print!("{lines}"))
+        }
+        Command::SetBack { root, immutable, name, tag, digest } => {
+            let store = Store::existing(&root).map(|store| store.with_immutable(immutable));
+            let done = store.and_then(|store| history::set_back(&store, &name, &tag, digest.as_ref()));
+            done.map(|sentence| println!("{sentence}"))
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

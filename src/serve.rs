@@ -28,7 +28,7 @@ pub fn run(config: &Config) -> Result<(), String> {
     process::block_stop_signals(); // before any thread starts
     process::raise_descriptor_limit();
     process::give_memory_back();
-    let store = open(config)?;
+    let store = open(config)?.with_immutable(config.tags.immutable.clone());
     if store.folds_case() {
         let fields: &log::Fields<'_> = &[("root", &config.storage.path.display())];
         log::event(Level::Warn, "this file system ignores case: the tags v1 and V1 are one tag here", fields);

@@ -10,6 +10,7 @@
 //! │       ├── _blobs/sha256/<hex>              this repository may serve this blob:  a hard link to ../blobs/…
 //! │       ├── _manifests/sha256/<hex>          this repository holds this manifest:  a hard link to ../blobs/…
 //! │       ├── _tags/latest -> ../_manifests/sha256/<hex>
+//! │       ├── _history/latest                  what the tag has been: a line of text for each time it was moved
 //! │       ├── _referrers/sha256/<subject hex>/sha256-<hex> -> ../../../_manifests/sha256/<hex>
 //! │       └── _lock                            empty; see below
 //! ├── uploads/<id>/                            an upload session: the bytes so far and what is needed to go on
@@ -41,6 +42,7 @@ pub mod catalog;
 pub mod compare;
 pub mod disk;
 mod hashing;
+pub mod history;
 pub mod leavings;
 pub mod manifests;
 pub mod referrers;
@@ -58,14 +60,16 @@ use std::path::{Path, PathBuf};
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, PathError};
 use crate::name::RepositoryName;
+use crate::pattern::TagPatterns;
 use crate::reference::{Tag, UploadId};
 
 use disk::failed;
 
-/// A registry's content below one folder. Cheap to make and to copy; holds nothing but the path.
+/// A registry's content below one folder. Cheap to make and to copy; holds the path, and which tags never move.
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
+    immutable: TagPatterns,
 }
 
 /// What a repository consists of, beside `_lock` and the repositories below it; what came last first.
@@ -84,7 +88,7 @@ impl Store {
     /// A sentence for the one who starts the server: the folder cannot be written, or its file system lacks
     /// hard links, symbolic links or locks, on which the store is built.
     pub fn open(root: &Path) -> Result<Self, String> {
-        let store = Self { root: root.to_owned() };
+        let store = Self { root: root.to_owned(), immutable: TagPatterns::default() };
         store
             .prepare()
             .map_err(|error| format!("cannot use {} as root: {}", root.display(), error.log_text()))?;
@@ -99,7 +103,7 @@ impl Store {
     /// # Errors
     /// A sentence: there is none below `root`.
     pub fn existing(root: &Path) -> Result<Self, String> {
-        let store = Self { root: root.to_owned() };
+        let store = Self { root: root.to_owned(), immutable: TagPatterns::default() };
         match store.root.join("blobs").is_dir() {
             true => Ok(store),
             false => Err(format!(
@@ -107,6 +111,12 @@ impl Store {
                 root.display()
             )),
         }
+    }
+
+    /// These tags neither move nor go once they are set.
+    #[must_use]
+    pub fn with_immutable(self, immutable: TagPatterns) -> Self {
+        Self { immutable, ..self }
     }
 
     fn prepare(&self) -> Result<(), Error> {
@@ -186,6 +196,14 @@ impl Store {
 
     fn tag(&self, name: &RepositoryName, tag: &Tag) -> PathBuf {
         self.tags(name).join(tag.as_str())
+    }
+
+    fn histories(&self, name: &RepositoryName) -> PathBuf {
+        self.repository(name).join("_history")
+    }
+
+    fn history(&self, name: &RepositoryName, tag: &Tag) -> PathBuf {
+        self.histories(name).join(tag.as_str())
     }
 
     fn referrers_of(&self, name: &RepositoryName, subject: &Digest) -> PathBuf {

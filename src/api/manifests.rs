@@ -67,11 +67,7 @@ pub(super) fn put(
     };
     let manifest = Manifest::parse(&bytes, request.header("Content-Type"))?;
     let new = NewManifest { digest: &digest, bytes: &bytes, content: &manifest, tags: &tags, condition };
-    api.store.put_manifest(name, &new).map_err(|error| match error {
-        // Who may only push is not told what is there.
-        Error::PreconditionFailed { .. } if !caller.may_pull(name) => Error::ConditionFailed,
-        other => other,
-    })?;
+    api.store.put_manifest(name, &new).map_err(|error| discreet(error, caller, name))?;
 
     let route = Route::GetManifest { name: name.clone(), reference: Reference::Digest(digest.clone()) };
     let mut response = Response::new(201)
@@ -89,12 +85,28 @@ pub(super) fn put(
 }
 
 /// `DELETE /v2/<name>/manifests/<tag-or-digest>` (end-9): a tag alone, or a manifest with all its tags
-pub(super) fn delete(api: &Api, name: &RepositoryName, reference: &Reference) -> Result<Response, Error> {
-    match reference {
-        Reference::Tag(tag) => api.store.delete_tag(name, tag)?,
-        Reference::Digest(digest) => api.store.delete_manifest(name, digest)?,
-    }
+pub(super) fn delete(
+    api: &Api,
+    caller: &Caller<'_>,
+    name: &RepositoryName,
+    reference: &Reference,
+) -> Result<Response, Error> {
+    let deleted = match reference {
+        Reference::Tag(tag) => api.store.delete_tag(name, tag),
+        Reference::Digest(digest) => api.store.delete_manifest(name, digest),
+    };
+    deleted.map_err(|error| discreet(error, caller, name))?;
     Ok(Response::new(202))
+}
+
+/// Who may not pull is not told what is there.
+fn discreet(error: Error, caller: &Caller<'_>, repository: &RepositoryName) -> Error {
+    match error {
+        error if caller.may_pull(repository) => error,
+        Error::PreconditionFailed { .. } => Error::ConditionFailed,
+        Error::TagImmutable { name, tag, .. } => Error::TagImmutable { name, tag, current: None },
+        other => other,
+    }
 }
 
 /// The tag in the path and those in the query, each once.

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use crate::name::RepositoryName;
+pub use crate::pattern::Pattern;
 
 /// What can be allowed in a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,91 +57,6 @@ impl Who {
             Self::Anyone => true,
             Self::Users => user.is_some(),
             Self::User(name) => user == Some(name),
-        }
-    }
-}
-
-/// The longest pattern, in bytes: as long as the longest name.
-const PATTERN_BYTES_MAX: usize = crate::name::NAME_BYTES_MAX;
-
-/// Which repositories a rule is for: a name in which `*` stands for any run of characters but `/`, and `**` for
-/// any run at all. A run may be empty. So `team/*` is `team/app` but not `team/app/cache`, `team/**` is both,
-/// neither is `team`, and `**` is every repository.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern(Vec<Part>);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    /// This character of a name.
-    Character(u8),
-    /// `*`
-    WithinComponent,
-    /// `**`
-    Across,
-}
-
-impl Pattern {
-    /// Reads a pattern. `None`: it has a character that no repository name has, or three stars in a row, is
-    /// empty or longer than a name.
-    pub fn parse(text: &str) -> Option<Self> {
-        let is_of_name = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-/".contains(b);
-        let mut parts = Vec::new();
-        let mut rest = text.as_bytes();
-        loop {
-            rest = match rest {
-                [] => break,
-                [b'*', b'*', b'*', ..] => return None,
-                [b'*', b'*', rest @ ..] => {
-                    parts.push(Part::Across);
-                    rest
-                }
-                [b'*', rest @ ..] => {
-                    parts.push(Part::WithinComponent);
-                    rest
-                }
-                [character, rest @ ..] if is_of_name(character) => {
-                    parts.push(Part::Character(*character));
-                    rest
-                }
-                _ => return None,
-            }
-        }
-        (!text.is_empty() && text.len() <= PATTERN_BYTES_MAX).then_some(Self(parts))
-    }
-
-    /// The pattern `**`.
-    pub fn everything() -> Self {
-        Self(vec![Part::Across])
-    }
-
-    /// Is the name one of them? Takes time in proportion to pattern and name, whatever the stars: all places
-    /// of the pattern that the name read so far can have led to are kept side by side.
-    pub fn matches(&self, name: &RepositoryName) -> bool {
-        let mut places = vec![false; self.0.len() + 1];
-        let mut next = places.clone();
-        places[0] = true;
-        self.step_over_stars(&mut places);
-        for character in name.as_str().bytes() {
-            next.fill(false);
-            for (at, part) in self.0.iter().enumerate().filter(|(at, _)| places[*at]) {
-                match part {
-                    Part::Character(wanted) => next[at + 1] |= *wanted == character,
-                    Part::WithinComponent => next[at] |= character != b'/',
-                    Part::Across => next[at] = true,
-                }
-            }
-            std::mem::swap(&mut places, &mut next);
-            self.step_over_stars(&mut places);
-        }
-        places.last() == Some(&true)
-    }
-
-    /// A star may stand for nothing.
-    fn step_over_stars(&self, places: &mut [bool]) {
-        for (at, part) in self.0.iter().enumerate() {
-            if matches!(part, Part::WithinComponent | Part::Across) {
-                places[at + 1] |= places[at];
-            }
         }
     }
 }
@@ -234,46 +150,6 @@ mod tests {
 
     fn name(text: &str) -> RepositoryName {
         RepositoryName::parse(text).unwrap()
-    }
-
-    #[track_caller]
-    fn check(pattern: &str, matching: &[&str], others: &[&str]) {
-        let parsed = Pattern::parse(pattern).unwrap();
-        for text in matching {
-            assert!(parsed.matches(&name(text)), "{pattern} should match {text}");
-        }
-        for text in others {
-            assert!(!parsed.matches(&name(text)), "{pattern} should not match {text}");
-        }
-    }
-
-    #[test]
-    fn stars_stand_for_runs_of_characters() {
-        check("team/app", &["team/app"], &["team", "team/ap", "team/app2", "team/app/x", "x/team/app"]);
-        check("team/*", &["team/a", "team/app-1.x"], &["team", "teams/a", "team/a/b", "x/team/a"]);
-        check("team/**", &["team/a", "team/a/b", "team/a/b/c"], &["team", "teams/a"]);
-        check("**", &["a", "a/b", "a/b/c"], &[]);
-        check("*", &["a", "a-b.c"], &["a/b"]);
-        check("*/app", &["a/app", "b/app"], &["app", "a/b/app", "a/apps"]);
-        check("**/app", &["a/app", "a/b/app"], &["app", "a/xapp2"]);
-        check("a*c", &["ac", "abc", "abbc", "acc"], &["a/c", "ab", "bac"]);
-        check("a**c", &["ac", "a/c", "abc/abc"], &["ab", "a/cd"]);
-        check("*-*/x**", &["a-b/x", "a-b/xy/z"], &["ab/x", "a-b/y"]);
-        check("team/**/x", &["team/a/x", "team/a/b/x"], &["team/x"]);
-    }
-
-    #[test]
-    fn a_pattern_that_could_match_nothing_is_refused() {
-        for text in ["", "Team/*", "team/***", "a b", "a?", "[ab]", "a:b", "ä*", &"a".repeat(256)] {
-            assert_eq!(Pattern::parse(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn many_stars_cost_no_more_than_one() {
-        let pattern = Pattern::parse(&"**a".repeat(85)).unwrap();
-        assert!(pattern.matches(&name(&"a".repeat(255))));
-        assert!(!pattern.matches(&name(&"b".repeat(255))));
     }
 
     /// `user pattern rights`, a line each.

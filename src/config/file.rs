@@ -36,6 +36,16 @@ pub(super) fn scalar(name: &str, value: &Value) -> Result<String, String> {
     }
 }
 
+/// The same where several are possible: a list of strings counts as those with commas between.
+pub(super) fn list(name: &str, value: &Value) -> Result<String, String> {
+    let Value::Array(elements) = value else { return scalar(name, value) };
+    let texts = elements.iter().enumerate().map(|(at, element)| match element {
+        Value::String(text) => Ok(text.as_str()),
+        other => Err(format!("{name}[{at}] is {}, but must be a string", kind_of(other))),
+    });
+    Ok(texts.collect::<Result<Vec<_>, _>>()?.join(","))
+}
+
 pub(super) fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::StorageType;
 use crate::log::{Format, Level};
+use crate::pattern::TagPatterns;
 use crate::proxies::Proxies;
 
 /// What a value should have been, to stand after "is not": `a port: a number from 0 to 65535`.
@@ -122,6 +123,10 @@ pub(super) fn optional_path(text: &str) -> Result<Option<PathBuf>, Want> {
 
 pub(super) fn proxies(text: &str) -> Result<Proxies, Want> {
     Proxies::parse(text).ok_or("a list of IP addresses and networks, such as 127.0.0.1,10.0.0.0/8,fd00::/8")
+}
+
+pub(super) fn tag_patterns(text: &str) -> Result<TagPatterns, Want> {
+    TagPatterns::parse(text).ok_or("a list of patterns name:tag, such as library/*:v*,**:release-*")
 }
 
 pub(super) fn switch(text: &str) -> Result<bool, Want> {

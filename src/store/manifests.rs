@@ -95,16 +95,17 @@ impl Store {
     /// Stores a manifest and points its tags at it, durably.
     ///
     /// # Errors
-    /// [`Error::ManifestBlobUnknown`] with all that is missing; [`Error::PreconditionFailed`]. Nothing is
-    /// written then.
+    /// [`Error::ManifestBlobUnknown`] with all that is missing; [`Error::PreconditionFailed`];
+    /// [`Error::TagImmutable`]. Nothing is written then.
     pub fn put_manifest(&self, name: &RepositoryName, new: &NewManifest<'_>) -> Result<(), Error> {
         if !self.repository_exists(name) {
             self.require(name, new)?; // so that a refusal leaves not even a folder behind
         }
-        let repository = if new.condition == Condition::default() {
-            self.enter_repository(name)?
-        } else {
-            self.enter_repository_alone(name)? // nobody moves the tag between the look at it and the writing
+        let depends_on_tags =
+            new.condition != Condition::default() || new.tags.iter().any(|tag| self.is_immutable(name, tag));
+        let repository = match depends_on_tags {
+            false => self.enter_repository(name)?,
+            true => self.enter_repository_alone(name)?, // nobody moves a tag between the look at it and the writing
         };
         self.require(name, new)?; // what is there stays there from here on
         let written = self.write_in_order(name, new);
@@ -129,8 +130,12 @@ impl Store {
         if new.tags.is_empty() { Ok(()) } else { self.sync_tags(name) }
     }
 
-    /// Is everything that the manifest refers to in its repository, and does its condition hold?
+    /// May its tags be set, is everything that the manifest refers to in its repository, and does its condition
+    /// hold?
     fn require(&self, name: &RepositoryName, new: &NewManifest<'_>) -> Result<(), Error> {
+        for tag in new.tags {
+            self.require_mutable(name, tag, Some(new.digest))?;
+        }
         let mut missing = BTreeSet::new();
         for (held, descriptor) in new.content.required() {
             let digest = &descriptor.digest;
@@ -300,7 +305,7 @@ impl Store {
     /// opposite order of their coming, so that no crash leaves one without bytes.
     ///
     /// # Errors
-    /// [`Error::ManifestUnknown`] or [`Error::NameUnknown`].
+    /// [`Error::ManifestUnknown`] or [`Error::NameUnknown`]; [`Error::TagImmutable`].
     pub fn delete_manifest(&self, name: &RepositoryName, digest: &Digest) -> Result<(), Error> {
         let reference = Reference::Digest(digest.clone());
         self.look_at_manifest(name, &reference)?;

@@ -221,6 +221,7 @@ impl Sweeping<'_> {
         for kind in KINDS {
             remove_hollow(&folder.join(kind))?;
         }
+        disk::remove_folder(&folder.join("_history"))?; // a memory of what is gone
         let (lock, aside) = (folder.join("_lock"), self.store.upload(&UploadId::random()?));
         if disk::rename(&lock, &aside).is_err() {
             disk::remove(&lock)?;

@@ -64,10 +64,37 @@ impl Store {
         Ok(None)
     }
 
+    /// May this tag be set? In some of the cases nobody else must set it meanwhile: see [`Store::is_immutable`].
+    ///
+    /// # Errors
+    /// [`Error::TagImmutable`]: it is there, is something else, and stays that.
+    pub(super) fn require_mutable(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+        becomes: Option<&Digest>,
+    ) -> Result<(), Error> {
+        if !self.is_immutable(name, tag) {
+            return Ok(());
+        }
+        match self.read_tag(name, tag)?.map(|target| target.digest()) {
+            Some(current) if Some(&current) != becomes => {
+                Err(Error::TagImmutable { name: name.clone(), tag: tag.clone(), current: Some(current) })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Is this one of the tags that are set once? Who sets it, or takes it away, owns the repository's lock.
+    pub(super) fn is_immutable(&self, name: &RepositoryName, tag: &Tag) -> bool {
+        self.immutable.match_tag(name, tag)
+    }
+
     /// Points a tag at a manifest, durably. The repository's lock is the caller's.
     pub(super) fn write_tag(&self, name: &RepositoryName, tag: &Tag, digest: &Digest) -> Result<(), Error> {
         self.create_folder(&self.tags(name))?;
-        disk::point(&self.tag(name, tag), &target_of("..", digest))
+        let point = || disk::point(&self.tag(name, tag), &target_of("..", digest));
+        self.change_tag(name, tag, Some(digest), point)
     }
 
     /// Makes what was done to the tags of a repository durable.
@@ -78,25 +105,37 @@ impl Store {
     /// Removes a tag, not its manifest.
     ///
     /// # Errors
-    /// [`Error::ManifestUnknown`] or [`Error::NameUnknown`].
+    /// [`Error::ManifestUnknown`] or [`Error::NameUnknown`]; [`Error::TagImmutable`].
     pub fn delete_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<(), Error> {
         if !self.repository_exists(name) {
             return Err(Error::NameUnknown(name.clone()));
         }
         let _repository = self.own_repository(name)?;
-        if !disk::remove(&self.tag(name, tag))? {
+        self.require_mutable(name, tag, None)?;
+        let path = self.tag(name, tag);
+        let can_be_tag = path.symlink_metadata().is_ok_and(|there| there.is_file() || there.is_symlink());
+        if !can_be_tag || !self.change_tag(name, tag, None, || Ok(disk::remove(&path)?))? {
             return Err(Error::ManifestUnknown { name: name.clone(), reference: tag.to_string() });
         }
         self.sync_tags(name)
     }
 
     /// Removes all tags that point at a manifest. The repository's lock is the caller's.
+    ///
+    /// # Errors
+    /// [`Error::TagImmutable`]: one of them stays; then so do all.
     pub(super) fn delete_tags_of(&self, name: &RepositoryName, digest: &Digest) -> Result<(), Error> {
+        let mut tags = Vec::new();
         for text in disk::file_and_link_names(&self.tags(name))? {
             let Ok(tag) = Tag::parse(&text) else { continue };
             if self.read_tag(name, &tag)?.is_some_and(|target| target.digest() == *digest) {
-                disk::remove(&self.tag(name, &tag))?;
+                self.require_mutable(name, &tag, None)?;
+                tags.push(tag);
             }
+        }
+        tags.sort();
+        for tag in &tags {
+            self.change_tag(name, tag, None, || Ok(disk::remove(&self.tag(name, tag))?))?;
         }
         // Also when there was none: one may have been moved or removed by somebody who never got to sync it.
         disk::if_exists(disk::sync_folder(&self.tags(name)))?;

@@ -191,10 +191,15 @@ pub const TABLE: &[(&str, &str)] = &[
         remove         uploads/<id>
         create folder  repositories/a/_tags
         sync folder    repositories/a
+        create folder  repositories/a/_history
+        create file    repositories/a/_history/v1
         symlink        repositories/a/_tags/.new-<id>
         rename         repositories/a/_tags/.new-<id> to repositories/a/_tags/v1
+        write          repositories/a/_history/v1
+        create file    repositories/a/_history/v2
         symlink        repositories/a/_tags/.new-<id>
         rename         repositories/a/_tags/.new-<id> to repositories/a/_tags/v2
+        write          repositories/a/_history/v2
         sync folder    repositories/a/_tags",
     ),
     (
@@ -227,8 +232,10 @@ pub const TABLE: &[(&str, &str)] = &[
         remove         uploads/<id>
         create folder  repositories/a/_tags
         sync folder    repositories/a
+        create file    repositories/a/_history/s1
         symlink        repositories/a/_tags/.new-<id>
         rename         repositories/a/_tags/.new-<id> to repositories/a/_tags/s1
+        write          repositories/a/_history/s1
         sync folder    repositories/a/_tags",
     ),
     (
@@ -254,6 +261,7 @@ pub const TABLE: &[(&str, &str)] = &[
         sync folder    repositories/a
         symlink        repositories/a/_tags/.new-<id>
         rename         repositories/a/_tags/.new-<id> to repositories/a/_tags/v1
+        write          repositories/a/_history/v1
         sync folder    repositories/a/_tags",
     ),
     (
@@ -296,21 +304,27 @@ pub const TABLE: &[(&str, &str)] = &[
         remove         uploads/<id>
         create folder  repositories/a/_tags
         sync folder    repositories/a
+        create folder  repositories/a/_history
+        create file    repositories/a/_history/v1
         symlink        repositories/a/_tags/.new-<id>
         rename         repositories/a/_tags/.new-<id> to repositories/a/_tags/v1
+        write          repositories/a/_history/v1
         sync folder    repositories/a/_tags",
     ),
     (
         "delete a tag",
         "
         remove         repositories/a/_tags/v1
+        write          repositories/a/_history/v1
         sync folder    repositories/a/_tags",
     ),
     (
         "delete a manifest with tags",
         "
         remove         repositories/a/_tags/v1
+        write          repositories/a/_history/v1
         remove         repositories/a/_tags/v2
+        write          repositories/a/_history/v2
         sync folder    repositories/a/_tags
         rename         repositories/a/_manifests/sha256/image to uploads/<id>
         sync folder    repositories/a/_manifests/sha256
@@ -321,7 +335,9 @@ pub const TABLE: &[(&str, &str)] = &[
         "delete a manifest with a subject and tags",
         "
         remove         repositories/a/_tags/s1
+        write          repositories/a/_history/s1
         remove         repositories/a/_tags/s2
+        write          repositories/a/_history/s2
         sync folder    repositories/a/_tags
         rename         repositories/a/_manifests/sha256/signature to uploads/<id>
         sync folder    repositories/a/_manifests/sha256

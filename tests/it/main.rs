@@ -13,6 +13,8 @@
 //! - [`referrers`]: what has been said about a manifest, filtered and in pages
 //! - [`management`]: what is deleted goes, and nothing else
 //! - [`conditions`]: only if it changed, only if it did not
+//! - [`history`]: what a tag has been is remembered, and it can be set back
+//! - [`immutable`]: tags that are set once
 //! - [`by_hand`]: what people do to the files with an editor, `ln` and `cp`
 //!
 //! Who may do what:
@@ -45,6 +47,8 @@ mod du;
 mod gc;
 mod guesses;
 mod harness;
+mod history;
+mod immutable;
 mod limits;
 mod log;
 mod management;

@@ -158,6 +158,7 @@ fn the_vocabulary_does_no_io_and_knows_nobody() {
         "src/json/",
         "src/manifest.rs",
         "src/name.rs",
+        "src/pattern.rs",
         "src/range.rs",
         "src/reference.rs",
         "src/route.rs",
@@ -209,7 +210,8 @@ const FUNCTION_LINES_MAX: usize = 70;
 
 /// Longer files, each with the number of lines it may have, and why.
 const LONG_FILES: &[(&str, usize)] = &[
-    ("src/error.rs", 530), // three matches over one enum, which lose their point when they are apart
+    ("src/error.rs", 550), // three matches over one enum, which lose their point when they are apart
+    ("src/config.rs", 480), // one table of all that can be set, grown by as much as there is to set
 ];
 
 /// Longer functions, and why.

@@ -32,13 +32,15 @@ pub fn check(registry: &Registry, model: &Model, content: &Content) -> Result<()
     if difference.is_empty() { Ok(()) } else { Err(shorten(&format!("the files:\n{difference}"))) }
 }
 
-/// Files and links, as [`Registry::snapshot`] has them; folders stay when what was in them goes, and locks are empty.
+/// Files and links, as [`Registry::snapshot`] has them; folders stay when what was in them goes, locks are empty, and
+/// what tags have been is not what they are.
 fn found(registry: &Registry) -> BTreeMap<String, String> {
     let of_interest = |path: &str, what: &str| {
         let is_lock = path == "lock" || path.starts_with("repositories/") && path.ends_with("/_lock");
         let is_beside =
             path.starts_with("uploads/") && (path.ends_with("/session.json") || path.ends_with("/hash.json"));
-        what != "folder" && !is_lock && !is_beside
+        let is_memory = path.starts_with("repositories/") && path.contains("/_history/");
+        what != "folder" && !is_lock && !is_memory && !is_beside
     };
     registry.snapshot().into_iter().filter(|(path, what)| of_interest(path, what)).collect()
 }

@@ -64,6 +64,7 @@ pub const SWEEPS: &[(&str, &str)] = &[
         sync folder    repositories/a/_tags
         remove folder  repositories/a/_blobs/sha256
         remove folder  repositories/a/_blobs
+        remove folder  repositories/a/_history
         rename         repositories/a/_lock to uploads/<id>
         remove folder  repositories/a
         remove         uploads/<id>",
@@ -98,6 +99,7 @@ pub const SWEEPS: &[(&str, &str)] = &[
         remove folder  repositories/a/_manifests
         remove folder  repositories/a/_blobs/sha256
         remove folder  repositories/a/_blobs
+        remove folder  repositories/a/_history
         rename         repositories/a/_lock to uploads/<id>
         remove folder  repositories/a
         remove         uploads/<id>",
@@ -137,6 +139,7 @@ pub const SWEEPS: &[(&str, &str)] = &[
         remove folder  repositories/a/_manifests
         remove folder  repositories/a/_blobs/sha256
         remove folder  repositories/a/_blobs
+        remove folder  repositories/a/_history
         rename         repositories/a/_lock to uploads/<id>
         remove folder  repositories/a
         remove         uploads/<id>",

@@ -47,6 +47,10 @@ fn load(
     Config::load(&flags, variables, |_| Ok(file.to_owned()))
 }
 
+fn text(element: &Tree) -> &str {
+    if let Tree::String(text) = element { text } else { panic!("a list is one of strings") }
+}
+
 fn check(loaded: &Result<Config, ConfigError>) {
     let config = match loaded {
         Ok(config) => config,
@@ -84,6 +88,7 @@ fn check_same_otherwise(mut config: Config, file: &str) {
                 Tree::String(text) => text.clone(),
                 Tree::Bool(value) => value.to_string(),
                 Tree::Number(number) => number.to_string(),
+                Tree::Array(elements) => elements.iter().map(text).collect::<Vec<_>>().join(","),
                 other => panic!("{name} is {other:?}"),
             };
             flags.push((setting.flag().to_owned(), value.clone()));
