@@ -443,7 +443,9 @@ mod tests {
         );
         check_refused("gc --interval 1h", "--interval is not a flag");
         check_refused("serve --grace 1h", "--grace is not a flag (did you mean --gc-grace?)");
-        for (line, expect) in [("gc -h", gc_help()), ("help gc", gc_help()), ("du --help", du_help())] {
+        for (line, expect) in
+            [("gc -h", care::gc_help()), ("help gc", care::gc_help()), ("du --help", care::du_help())]
+        {
             assert_eq!(help_of(line), expect);
         }
     }
