@@ -24,8 +24,13 @@ use crate::reference::Tag;
 pub enum Command {
     /// Serve the registry.
     Serve(Box<Config>),
-    /// Check the files below this root.
-    Verify(PathBuf),
+    /// Check the files.
+    Verify {
+        /// They are below this.
+        root: PathBuf,
+        /// Is what can be mended to be mended?
+        repair: bool,
+    },
     /// Sweep a root, or only say what would go.
     Gc {
         /// Where the files are.
@@ -153,13 +158,19 @@ pub fn parse(
                 .map(|config| Command::Serve(Box::new(config)))
                 .map_err(|why| refusal("serve", why.to_string()))
         }
-        Some(command @ ("verify" | "du")) => {
-            let command = if command == "du" { "du" } else { "verify" };
-            let typed = with_folder(command, rest, CARE_FLAGS)?;
+        Some("verify") => {
+            let mut typed = with_folder("verify", rest, VERIFY_FLAGS)?;
+            let repair = typed.take_switch("--repair").map_err(|message| refusal("verify", message))?;
             let config = Config::load(&typed.flags, environment, read_file);
-            let root =
-                config.map(|config| config.storage.path).map_err(|why| refusal(command, why.to_string()))?;
-            Ok(if command == "du" { Command::Du(root) } else { Command::Verify(root) })
+            let root = config.map(|config| config.storage.path);
+            root.map(|root| Command::Verify { root, repair })
+                .map_err(|why| refusal("verify", why.to_string()))
+        }
+        Some("du") => {
+            let typed = with_folder("du", rest, CARE_FLAGS)?;
+            let config = Config::load(&typed.flags, environment, read_file);
+            let root = config.map(|config| config.storage.path);
+            root.map(Command::Du).map_err(|why| refusal("du", why.to_string()))
         }
         Some("gc") => {
             let mut typed = with_folder("gc", rest, &[CARE_FLAGS, GC_FLAGS].concat())?;
@@ -183,6 +194,7 @@ const CARE_FLAGS: &[&str] = &["--root DIR", "--config FILE"];
 
 /// What `registry gc` wants to know beside that. All but the last are settings.
 const GC_FLAGS: &[&str] = &["--grace TIME", "--untagged", "--upload-max-age TIME", "--dry-run"];
+const VERIFY_FLAGS: &[&str] = &["--root DIR", "--config FILE", "--repair"];
 
 fn flags_only(command: &'static str, arguments: &[String], known: &[&str]) -> Result<Typed, UsageError> {
     let typed = Typed::parse(arguments, known).map_err(|message| refusal(command, message))?;
@@ -409,10 +421,15 @@ mod tests {
     #[test]
     fn the_commands_that_take_care_take_their_folder_with_a_flag_or_without() {
         for line in [" --root store", " store"] {
-            assert_eq!(typed(&format!("verify{line}")), Ok(Command::Verify("store".into())));
+            let verify = Command::Verify { root: "store".into(), repair: false };
+            assert_eq!(typed(&format!("verify{line}")), Ok(verify));
             assert_eq!(typed(&format!("du{line}")), Ok(Command::Du("store".into())));
         }
-        assert_eq!(typed("verify"), Ok(Command::Verify("testdata".into())));
+        let here = |repair| Ok(Command::Verify { root: "testdata".into(), repair });
+        assert_eq!(typed("verify"), here(false));
+        assert_eq!(typed("verify --repair"), here(true));
+        assert_eq!(typed("verify --repair --repair=false"), here(false));
+        check_refused("verify --repair=yes", "--repair: \"yes\" is not true or false");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use container_registry::cli::{self, Command};
 use container_registry::store::Store;
-use container_registry::verify::verify;
+use container_registry::verify::{repair, verify};
 use container_registry::{du, gc, history, log, serve};
 
 fn main() -> ExitCode {
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
             log::install_panic_hook();
             serve::run(&config)
         }
-        Command::Verify(root) => return verify_root(&root),
+        Command::Verify { root, repair } => return verify_root(&root, repair),
         Command::Gc { root, options, dry_run } => return sweep_root(&root, &options, dry_run),
         Command::Du(root) => measure_root(&root),
         Command::History { root, name, tag } => {
@@ -56,9 +56,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints what is wrong below a root.
-fn verify_root(root: &Path) -> ExitCode {
-    let report = Store::existing(root).and_then(|store| verify(&store).map_err(|error| error.log_text()));
+/// Mends what is wrong below a root, if that is wished, and prints what is wrong then.
+fn verify_root(root: &Path, is_to_repair: bool) -> ExitCode {
+    let check = |store: &Store| {
+        if is_to_repair {
+            repair(store, &mut |step| println!("{step}"))?;
+        }
+        verify(store)
+    };
+    let store =
+        Store::existing(root).and_then(|store| if is_to_repair { Store::open(root) } else { Ok(store) });
+    let report = store.and_then(|store| check(&store).map_err(|error| error.log_text()));
     match report {
         Ok(report) => {
             print!("{report}");

@@ -14,6 +14,7 @@
 //! │       ├── _referrers/sha256/<subject hex>/sha256-<hex> -> ../../../_manifests/sha256/<hex>
 //! │       └── _lock                            empty; see below
 //! ├── uploads/<id>/                            an upload session: the bytes so far and what is needed to go on
+//! ├── quarantine/                              what `registry verify --repair` found to be wrong, if it did
 //! └── lock                                     empty; see below
 //! ```
 //!
@@ -45,6 +46,7 @@ mod hashing;
 pub mod history;
 pub mod leavings;
 pub mod manifests;
+pub mod mend;
 pub mod referrers;
 pub mod spool;
 pub mod sweep;

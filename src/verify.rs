@@ -5,11 +5,13 @@
 
 mod content;
 mod hashing;
+mod repair;
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::path::Path;
 
+pub use self::repair::repair;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::manifest::{Held, Manifest};
@@ -67,10 +69,11 @@ impl fmt::Display for Report {
 /// # Errors
 /// A folder or a manifest that cannot be read, for any other reason than its absence.
 pub fn verify(store: &Store) -> Result<Report, Error> {
-    let mut check = Check { store, report: Report::default(), wrong: HashSet::new() };
+    let mut check = Check::of(store);
     let repositories = store.all_repositories()?;
     check.report.repositories = repositories.len();
-    check.content(&repositories)?;
+    let found = check.content(&repositories)?;
+    check.judge(&found);
     for name in &repositories {
         for part in [Check::manifests, Check::tags, Check::referrers] {
             if let Err(error) = part(&mut check, name) {
@@ -83,11 +86,22 @@ pub fn verify(store: &Store) -> Result<Report, Error> {
     Ok(check.report)
 }
 
+fn readable(store: &Store, path: &Path) -> String {
+    let path = path.strip_prefix(store.root()).unwrap_or(path).display().to_string();
+    path.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
 struct Check<'s> {
     store: &'s Store,
     report: Report,
     /// What repositories hold whose bytes are not what its name says.
     wrong: HashSet<(RepositoryName, Digest)>,
+}
+
+impl<'s> Check<'s> {
+    fn of(store: &'s Store) -> Self {
+        Self { store, report: Report::default(), wrong: HashSet::new() }
+    }
 }
 
 impl Check<'_> {
@@ -103,8 +117,7 @@ impl Check<'_> {
 
     /// As seen from the root, on one line whatever somebody has named it.
     fn readable(&self, path: &Path) -> String {
-        let path = path.strip_prefix(self.store.root()).unwrap_or(path).display().to_string();
-        path.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+        readable(self.store, path)
     }
 
     /// Every manifest, and that what it refers to is there.

@@ -3,15 +3,22 @@
 pub(super) fn verify_help() -> String {
     String::from(
         "\
-Usage: registry verify [DIR] [--config FILE]
+Usage: registry verify [DIR] [--repair] [--config FILE]
 
-Reads everything below the root and changes nothing: every file under blobs/ is hashed, on all
-cores, every name in a repository is held against it, every tag is followed to its last layer.
-Prints a line for each fault, with the file and what to do, and a summary. Exit status: 0 sound,
-1 not.
+Reads everything below the root and, without --repair, changes nothing: every file under blobs/ is
+hashed, on all cores, every name in a repository is held against it, every tag is followed to its
+last layer. Prints a line for each fault, with the file and what to do, and a summary. Exit status:
+0 sound, 1 not.
 
   [--root] DIR           The directory to check. [testdata]  storage.path  REGISTRY_STORAGE_PATH
-  --config FILE          The configuration file to take it from.
+  --repair               First mend what can be mended, and say each step: names get right bytes
+                         again that another name still holds; repositories, what their manifests
+                         and tags refer to and blobs/ still has; lists of referrers, their entries.
+                         Bytes that are not what their name says go to quarantine/, tags to nowhere
+                         go. No content is deleted. What is left is named as without --repair. It
+                         takes the locks that servers take, and so may run beside them, as their
+                         user.
+  --config FILE          The configuration file to take the directory from.
 
 Leftovers (temporary names of a push that broke off) are listed and are no fault.
 ",

@@ -209,7 +209,7 @@ impl Store {
     }
 
     /// Puts a link to `source` in the place of another file.
-    fn link_over(&self, source: &Path, name: &Path) -> Result<Linked, Error> {
+    pub(super) fn link_over(&self, source: &Path, name: &Path) -> Result<Linked, Error> {
         let aside = self.upload(&UploadId::random()?);
         let linked = disk::link(source, &aside)?;
         if linked == Linked::Done {

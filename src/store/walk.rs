@@ -40,6 +40,13 @@ pub struct FileId {
     number: u64,
 }
 
+impl FileId {
+    /// Of which file the system says this.
+    pub fn of(file: &Metadata) -> Self {
+        Self { device: file.dev(), number: file.ino() }
+    }
+}
+
 /// An entry of `_tags`.
 #[derive(Clone, Debug)]
 pub struct TagEntry {
@@ -234,7 +241,7 @@ fn named(path: PathBuf, digest: Option<Digest>, wanted: &dyn Fn(&Metadata) -> bo
         return None;
     }
     let there = metadata.is_some() || path.symlink_metadata().is_ok();
-    let file = metadata.as_ref().map(|file| FileId { device: file.dev(), number: file.ino() });
+    let file = metadata.as_ref().map(FileId::of);
     let used = metadata.as_ref().map_or(SystemTime::UNIX_EPOCH, disk::last_used);
     let (links, size) = metadata.map_or((0, 0), |file| (file.nlink(), file.len()));
     there.then_some(Named { path, digest, file, links, size, used })

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use std::path::PathBuf;
+
 use super::Check;
 use super::hashing::hash_all;
 use crate::digest::{Algorithm, Digest};
@@ -13,27 +15,45 @@ use crate::name::RepositoryName;
 use crate::store::walk::{FileId, Kind, Named};
 
 /// A name, and whose it is; nobody's under `blobs/`.
-struct Place {
-    named: Named,
-    repository: Option<RepositoryName>,
+pub(super) struct Place {
+    pub(super) named: Named,
+    pub(super) repository: Option<RepositoryName>,
 }
 
 /// A file under all its names that are one digest.
-struct Content {
-    places: Vec<Place>,
+pub(super) struct Content {
+    pub(super) places: Vec<Place>,
     /// Why it is not what it should be.
-    wrong: Option<String>,
+    pub(super) wrong: Option<String>,
+}
+
+/// A digest of which not all is as it should be.
+pub(super) struct Suspect {
+    pub(super) digest: Digest,
+    /// The name under `blobs/`.
+    pub(super) home: Option<Named>,
+    /// The files that lie under names of it, but for a sound one under `blobs/` and what is linked to that.
+    pub(super) contents: Vec<Content>,
+}
+
+/// What was found where only names of content should be.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) suspects: Vec<Suspect>,
+    /// What is not named by a digest.
+    pub(super) nameless: Vec<PathBuf>,
 }
 
 /// What is wrong with files that were hashed, if anything.
 type Hashed = HashMap<(Algorithm, FileId), Option<String>>;
 
 impl Check<'_> {
-    /// Everything that is named by a digest.
-    pub(super) fn content(&mut self, repositories: &[RepositoryName]) -> Result<(), Error> {
+    /// Looks at everything that is named by a digest, and reports what nobody holds.
+    pub(super) fn content(&mut self, repositories: &[RepositoryName]) -> Result<Found, Error> {
+        let mut found = Found::default();
         let mut blobs = self.store.all_blobs()?;
         self.report.bytes = blobs.iter().map(|blob| blob.size).sum();
-        blobs.retain(|blob| self.has_digest(blob));
+        blobs.retain(|blob| found.has_digest(blob));
         self.report.blobs = blobs.len();
         let mut hashed = Hashed::new();
         self.hash(&blobs, &mut hashed);
@@ -49,7 +69,7 @@ impl Check<'_> {
         for name in repositories {
             for kind in [Kind::Blobs, Kind::Manifests] {
                 for named in self.store.held(name, kind)? {
-                    if !self.has_digest(&named) {
+                    if !found.has_digest(&named) {
                         continue;
                     }
                     let Some(digest) = named.digest.clone() else { continue };
@@ -70,17 +90,23 @@ impl Check<'_> {
                 self.leftover(&home.path, what);
             }
         }
-        for (digest, places) in suspects {
-            self.judge(&digest, homes.get(&digest), contents(places, &hashed));
-        }
-        Ok(())
+        let suspect = |(digest, places): (Digest, Vec<Place>)| Suspect {
+            home: homes.get(&digest).cloned(),
+            contents: contents(places, &hashed),
+            digest,
+        };
+        found.suspects = suspects.into_iter().map(suspect).collect();
+        Ok(found)
     }
 
-    fn has_digest(&mut self, named: &Named) -> bool {
-        if named.digest.is_none() {
-            self.fault(&named.path, "is not named by a digest, so nobody can ask for it; remove it");
+    /// Reports what is wrong with it.
+    pub(super) fn judge(&mut self, found: &Found) {
+        for path in &found.nameless {
+            self.fault(path, "is not named by a digest, so nobody can ask for it; remove it");
         }
-        named.digest.is_some()
+        for suspect in &found.suspects {
+            self.judge_one(suspect);
+        }
     }
 
     /// Hashes those files that were not yet.
@@ -99,14 +125,11 @@ impl Check<'_> {
         }
     }
 
-    /// The files that lie under names of one digest, and the one under `blobs/` also if it is sound.
-    fn judge(&mut self, digest: &Digest, home: Option<&Named>, contents: Vec<Content>) {
+    fn judge_one(&mut self, suspect: &Suspect) {
+        let Suspect { digest, home, contents } = suspect;
         let home_path = format!("blobs/{}/{}", digest.algorithm(), digest.hex());
-        let is_home = |content: &Content| content.places.iter().any(|place| place.repository.is_none());
-        let sound_home = home.filter(|_| !contents.iter().any(is_home));
-        let sound_stray = contents.iter().find(|content| content.wrong.is_none());
-        let sound = sound_home.or(sound_stray.map(|content| &content.places[0].named)).cloned();
-        for Content { places, wrong } in &contents {
+        let sound = suspect.sound().cloned();
+        for Content { places, wrong } in contents {
             let first = &places[0].named;
             let is_sound_one = sound.as_ref().is_some_and(|sound| sound.path == first.path);
             match wrong {
@@ -142,6 +165,30 @@ impl Check<'_> {
             what += &format!("; then push the image again to {}", holders.join(", "));
         }
         self.fault(&places[0].named.path, what);
+    }
+}
+
+impl Found {
+    fn has_digest(&mut self, named: &Named) -> bool {
+        if named.digest.is_none() {
+            self.nameless.push(named.path.clone());
+        }
+        named.digest.is_some()
+    }
+}
+
+impl Suspect {
+    /// Is the file under `blobs/` what it should be?
+    pub(super) fn has_sound_home(&self) -> bool {
+        let is_home = |content: &Content| content.places.iter().any(|place| place.repository.is_none());
+        self.home.is_some() && !self.contents.iter().any(is_home)
+    }
+
+    /// A name of the right bytes.
+    pub(super) fn sound(&self) -> Option<&Named> {
+        let stray = self.contents.iter().find(|content| content.wrong.is_none());
+        let home = self.home.as_ref().filter(|_| self.has_sound_home());
+        home.or(stray.map(|content| &content.places[0].named))
     }
 }
 

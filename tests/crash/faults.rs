@@ -69,7 +69,7 @@ pub fn run(plan: Plan) -> String {
     // The first and the last, of either kind, will do for a short while.
     let causes =
         if plan.rounds < ROUNDS_LONG { vec![&CAUSES[0], &CAUSES[4]] } else { CAUSES.iter().collect() };
-    observe(Some(Arc::new(|step| fault().as_mut().map_or(Ok(()), |fault| fault.meet(step)))));
+    listen();
     let mut faults = 0;
     for operation in OPERATIONS {
         for cause in &causes {
@@ -82,6 +82,21 @@ pub fn run(plan: Plan) -> String {
     AT_THE_LIMIT.iter().for_each(succeeds_at_the_limit);
     observe(None);
     format!("{} operations, {} causes, {faults} faults", OPERATIONS.len(), causes.len())
+}
+
+/// From here on, what is wrong with the disk is wrong with it.
+pub fn listen() {
+    observe(Some(Arc::new(|step| fault().as_mut().map_or(Ok(()), |fault| fault.meet(step)))));
+}
+
+/// Does something of which nothing reaches the disk from a step on. Says whether it came so far.
+pub fn stopped_at(steps_before: usize, action: impl FnOnce()) -> bool {
+    let stop = Fault { number: 5, extent: Extent::Everything, steps_before, failed: Vec::new() };
+    let (_, failed) = with(stop, || {
+        action();
+        Ok(())
+    });
+    !failed.is_empty()
 }
 
 impl Fault {

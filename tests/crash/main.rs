@@ -2,6 +2,7 @@
 //!
 //! - [`steps`]: a process stops at each of its steps on the disk, for every operation
 //! - [`faults`]: an error at each step; [`full`]: a disk that is full, or read-only, for real
+//! - [`repair`]: `registry verify --repair` ends at each of its steps
 //! - [`power`]: what a loss of power leaves of an operation, or of two at once, at every point
 //! - [`told`]: who is told that something is there while it is swept
 //! - [`kill`]: SIGKILL at random times, under load ([`pusher`])
@@ -28,6 +29,7 @@ mod model;
 mod operations;
 mod power;
 mod pusher;
+mod repair;
 mod shown;
 mod steps;
 mod swept;
@@ -73,6 +75,7 @@ const PARTS: &[Part] = &[
     ("steps", steps::run),
     ("faults", faults::run),
     ("told", told::run),
+    ("repair", repair::run),
     ("full", full::run),
     ("power", power::run),
     ("kill", kill::run),

@@ -2,6 +2,7 @@
 
 mod mend;
 mod odd;
+mod repair;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
