@@ -6,18 +6,23 @@
 mod blobs;
 mod catalog;
 mod manifests;
+mod operators;
 mod referrers;
 mod tags;
 mod uploads;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use crate::auth::access::{Change, access};
 use crate::auth::{Auth, Caller, basic};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::http::Request;
+use crate::metrics::{self, Working};
 use crate::proxies::Proxies;
 use crate::response::Response;
+use crate::room::Watch;
 use crate::route::{Route, encode};
 use crate::store::Store;
 use crate::store::manifests::Candidates;
@@ -26,6 +31,8 @@ use crate::store::manifests::Candidates;
 pub struct Api {
     /// The files.
     pub store: Store,
+    /// Whether there is room for more of them.
+    pub room: Arc<Watch>,
     /// Who may do what.
     pub auth: Auth,
     /// Who is believed to ask for others.
@@ -44,16 +51,25 @@ pub struct Outcome {
     pub error: Option<Error>,
     /// Who asked, if they are logged in.
     pub user: Option<String>,
+    /// The mark that the request is being worked at.
+    pub working: Working,
+    /// It is of little interest: a probe, that comes every few seconds.
+    pub is_probe: bool,
 }
 
 impl Api {
     /// Answers a request, whatever it is.
     pub fn respond(&self, request: &mut Request) -> Outcome {
-        let mut user = None;
+        let (mut user, mut warning) = (None, None);
         let route = request.check().and_then(|()| Route::parse(request.method(), request.path()));
+        let working = Working::begin(route.as_ref().ok(), request.method());
+        let is_probe = matches!(route, Ok(Route::Livez | Route::Readyz | Route::Metrics));
         let result = match &route {
             Ok(route) => self.admit(route, request).and_then(|caller| {
                 user = caller.user().map(str::to_owned);
+                if access(route).change == Change::Write {
+                    warning = self.room.admit()?;
+                }
                 self.dispatch(route, &caller, request)
             }),
             Err(_) => Err(Error::RouteUnknown(String::new())), // replaced below
@@ -66,7 +82,15 @@ impl Api {
         if let Some(Error::Denied { user: denied, .. }) = &error {
             user = Some(denied.clone());
         }
-        Outcome { response, error, user }
+        if let Some(error) = &error {
+            metrics::error(error);
+        }
+        // Of this form, says the spec ("Warnings"): clients show it to who pushes.
+        let response = match warning {
+            Some(warning) => response.header("Warning", format!("299 - \"{warning}\"")),
+            None => response,
+        };
+        Outcome { response, error, user, working, is_probe }
     }
 
     /// Who asks, if they may. Credentials that are there twice are none.
@@ -83,6 +107,9 @@ impl Api {
 
     fn dispatch(&self, route: &Route, caller: &Caller<'_>, request: &mut Request) -> Result<Response, Error> {
         match route {
+            Route::Livez => Ok(operators::livez()),
+            Route::Readyz => Ok(operators::readyz(self)),
+            Route::Metrics => Ok(operators::metrics(self)),
             Route::Version => Ok(version()),
             Route::Catalog => catalog::list(self, caller, request),
             Route::Discover => Ok(discover()),

@@ -38,6 +38,8 @@ pub struct Auth {
     read_only: bool,
     /// Nothing may be deleted.
     no_delete: bool,
+    /// `/metrics` is for those who are logged in.
+    closed_metrics: bool,
     rules: Rules,
     /// Who can log in; `None` where nobody needs to.
     logins: Option<Logins>,
@@ -59,7 +61,8 @@ pub struct Caller<'a> {
 impl Auth {
     /// Everybody may do everything.
     pub fn open() -> Self {
-        Self { read_only: false, no_delete: false, rules: Rules::open(), logins: None }
+        let (read_only, no_delete, closed_metrics) = (false, false, false);
+        Self { read_only, no_delete, closed_metrics, rules: Rules::open(), logins: None }
     }
 
     /// Asks for passwords: those of an htpasswd file. Without rules every user may do everything. `public_url`
@@ -103,6 +106,12 @@ impl Auth {
         Self { read_only, no_delete, ..self }
     }
 
+    /// Shows `/metrics` to those alone who are logged in.
+    #[must_use]
+    pub fn with_closed_metrics(self, closed_metrics: bool) -> Self {
+        Self { closed_metrics, ..self }
+    }
+
     /// Decides on a request. `authorization` is its header of that name, `peer` where it comes from.
     ///
     /// # Errors
@@ -118,6 +127,7 @@ impl Auth {
         let user = self.identify(authorization, peer)?;
         let is_allowed = match access(route).needs {
             Needs::Nothing => true,
+            Needs::Metrics => user.is_some() || !self.closed_metrics,
             Needs::Login => user.is_some() || self.logins.is_none(),
             Needs::AnyPull => user.is_some() || self.rules.allow_somewhere(None, Right::Pull),
             Needs::Right(right, name) => self.rules.allow(user.as_deref(), right, name),
@@ -134,13 +144,13 @@ impl Auth {
     /// The gate that every change passes.
     fn gate(&self, route: &Route) -> Result<(), Error> {
         match access(route).change {
-            Change::Write | Change::Delete if self.read_only => {
+            Change::Write | Change::TakeBack | Change::Delete if self.read_only => {
                 Err(Error::ReadOnly { allow: self.open_methods(route) })
             }
             Change::Delete if self.no_delete => {
                 Err(Error::DeleteDisabled { allow: self.open_methods(route) })
             }
-            Change::Nothing | Change::Write | Change::Delete => Ok(()),
+            Change::Nothing | Change::Write | Change::TakeBack | Change::Delete => Ok(()),
         }
     }
 
@@ -149,7 +159,7 @@ impl Auth {
         let path = route.to_string();
         let is_open = |method| match Route::parse(method, &path).map(|route| access(&route).change) {
             Ok(Change::Nothing) => true,
-            Ok(Change::Write) => !self.read_only,
+            Ok(Change::Write | Change::TakeBack) => !self.read_only,
             Ok(Change::Delete) | Err(_) => false, // where a method is missing, so is this one
         };
         let open = Method::NAMES.iter().filter(|(_, method)| is_open(*method));

@@ -11,6 +11,7 @@
 //! One setting is no row: `auth.rules` is a list, for which a flag or a variable is no place. It stands in the
 //! file alone, and [`Config::rules`] holds it.
 
+mod contradiction;
 mod file;
 mod nearest;
 mod rules;
@@ -28,6 +29,7 @@ use self::value::Want;
 use crate::auth::rules::Rule;
 use crate::log::{Format, Level};
 use crate::pattern::TagPatterns;
+use crate::percent::Percent;
 use crate::proxies::Proxies;
 
 /// Turns the table into a struct for each section, [`Config`] of them, its defaults, and [`SETTINGS`].
@@ -108,6 +110,11 @@ settings! {
         r#type: StorageType = storage_type("filesystem"), "--storage-type TYPE";
         /// The directory that holds everything: blobs/, repositories/, uploads/.
         path: PathBuf = path("testdata"), "--root DIR";
+        /// Warn when the disk has less than this share free: in the log, and whoever
+        /// pushes. 0%: never.
+        warn_free: Percent = percent("10%"), "--warn-free SHARE";
+        /// Refuse pushes when the disk has less than this share free. 0%: never.
+        refuse_free: Percent = percent("1%"), "--refuse-free SHARE";
     }
     /// How space comes back by itself; see `registry gc --help`.
     gc: Gc {
@@ -139,6 +146,13 @@ settings! {
         /// such as library/*:v*, with commas between (in the file: or a list). * is
         /// any run of characters but /, and ** any run at all.
         immutable: TagPatterns = tag_patterns(""), "--immutable PATTERN";
+    }
+    /// What GET /metrics tells, and whom.
+    metrics: Metrics {
+        /// Ask for a login before telling; every user will do.
+        auth: bool = switch("false"), "--metrics-auth";
+        /// How often to count repositories, tags, blobs and bytes. 0s: never.
+        count_interval: Duration = duration("5m"), "--count-interval TIME";
     }
     /// The log on standard error.
     logging: Logging {
@@ -251,18 +265,6 @@ impl Config {
             Some(why) => Err(ConfigError(why)),
             None => Ok(config),
         }
-    }
-
-    /// Settings that mean nothing without another. Whoever sets them believes that passwords are asked for.
-    fn contradiction(&self) -> Option<String> {
-        if self.auth.htpasswd.is_some() {
-            return None;
-        }
-        let set = match self.rules.is_empty() {
-            true => self.auth.anonymous_pull.then_some("auth.anonymous_pull")?,
-            false => "auth.rules",
-        };
-        Some(format!("{set} needs auth.htpasswd: without it, everybody may do everything"))
     }
 
     /// Address and port to listen on.
@@ -460,6 +462,12 @@ mod tests {
         let hour = Duration::from_secs(3600);
         assert_eq!((config.gc.interval, config.gc.grace, config.gc.untagged), (hour, hour, false));
         assert_eq!(config.gc.upload_max_age, 24 * hour);
+        let storage = &config.storage;
+        assert_eq!(
+            (storage.warn_free.to_string(), storage.refuse_free.to_string()),
+            ("10%".into(), "1%".into())
+        );
+        assert_eq!((config.metrics.auth, config.metrics.count_interval), (false, Duration::from_secs(300)));
     }
 
     #[test]
@@ -525,9 +533,9 @@ mod tests {
              read_only, no_delete";
         let prot = format!("server.prot is not a setting (did you mean server.port?); {server}");
         check_file_refused(r#"{"server": {"prot": 1}}"#, &prot);
-        let xyz = "storage.xyz is not a setting; storage has type, path";
+        let xyz = "storage.xyz is not a setting; storage has type, path, warn_free, refuse_free";
         check_file_refused(r#"{"storage": {"xyz": null}}"#, xyz);
-        let sections = "there are server, storage, gc, auth, tags, logging, limits";
+        let sections = "there are server, storage, gc, auth, tags, metrics, logging, limits";
         check_file_refused(
             r#"{"sever": {}}"#,
             &format!("sever is not a section (did you mean server?); {sections}"),
@@ -605,6 +613,22 @@ mod tests {
     }
 
     #[test]
+    fn shares_of_the_disk_are_in_order() {
+        check("--warn-free=0.5% --refuse-free=0", "", "", |config| {
+            config.storage.warn_free = Percent::parse("0.5%").unwrap();
+            config.storage.refuse_free = Percent::ZERO;
+        });
+        let why = "storage.refuse_free is 20% and storage.warn_free 10%: nobody would be warned";
+        check_refused("--refuse-free=20%", "", "", why);
+        check("--refuse-free=20% --warn-free=0%", "", "", |config| {
+            config.storage.warn_free = Percent::ZERO;
+            config.storage.refuse_free = Percent::parse("20%").unwrap();
+        });
+        let want = "--warn-free: \"10GB\" is not a share: 10%, 0.5%, at most 100%";
+        check_refused("--warn-free=10GB", "", "", want);
+    }
+
+    #[test]
     fn what_only_seems_to_protect_is_refused() {
         let why = "needs auth.htpasswd: without it, everybody may do everything";
         check_refused("--anonymous-pull=true", "", "", &format!("auth.anonymous_pull {why}"));
@@ -630,9 +654,9 @@ mod tests {
         let abc = "REGISTRY_SERVER_PORT: \"abc\" is not a port: a number from 0 to 65535";
         check_refused("", "REGISTRY_SERVER_PORT=abc", "", abc);
         let unknown = "REGISTRY_STORAGE_PAHT is not a setting (did you mean REGISTRY_STORAGE_PATH?); \
-                       storage has type, path";
+                       storage has type, path, warn_free, refuse_free";
         check_refused("", "REGISTRY_STORAGE_PAHT=x", "", unknown);
-        let foreign = "REGISTRY_STORAGE_DELETE_ENABLED is not a setting; storage has type, path";
+        let foreign = "REGISTRY_STORAGE_DELETE_ENABLED is not a setting; storage has type, path, warn_free, refuse_free";
         check_refused("", "REGISTRY_STORAGE_DELETE_ENABLED=true", "", foreign);
     }
 }

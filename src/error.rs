@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::auth::rules::Right;
 use crate::digest::Digest;
 use crate::name::RepositoryName;
+use crate::percent::Percent;
 use crate::reference::{Tag, UploadId};
 
 /// An I/O error that knows its file and what was being done to it.
@@ -217,6 +218,8 @@ pub enum Error {
     },
 
     // ---- our side
+    /// Less than this share of the disk is free, and what brings more is refused.
+    DiskNearlyFull(Percent),
     /// A file could not be read or written.
     Disk(PathError),
     /// The system gives no random numbers.
@@ -263,6 +266,7 @@ impl Error {
             Self::TooManyTags { .. } => 414,
             Self::PreconditionFailed { .. } | Self::ConditionFailed => 412,
             Self::TagImmutable { .. } => 403,
+            Self::DiskNearlyFull(_) => 507,
             Self::Disk(error) if error.is_for_lack_of_room() => 507,
             Self::Disk(_) => 500,
             Self::Random(_) => 500,
@@ -307,6 +311,7 @@ impl Error {
             Self::TooManyTags { .. } => "MANIFEST_INVALID",
             Self::PreconditionFailed { .. } | Self::ConditionFailed => "DENIED",
             Self::TagImmutable { .. } => "DENIED",
+            Self::DiskNearlyFull(_) => "UNKNOWN",
             Self::Disk(_) => "UNKNOWN",
             Self::Random(_) => "UNKNOWN",
             Self::Panicked => "UNKNOWN",
@@ -333,7 +338,7 @@ impl Error {
             Self::NameUnknown(_) | Self::ManifestUnknown { .. } | Self::ManifestInvalid { .. } => None,
             Self::ManifestTooLarge { .. } | Self::ManifestBlobUnknown(_) | Self::TooManyTags { .. } => None,
             Self::PreconditionFailed { .. } | Self::ConditionFailed | Self::TagImmutable { .. } => None,
-            Self::Disk(_) | Self::Random(_) | Self::Panicked => None,
+            Self::DiskNearlyFull(_) | Self::Disk(_) | Self::Random(_) | Self::Panicked => None,
         }
     }
 
@@ -393,6 +398,7 @@ impl Error {
                 "tag": tag.as_str(),
                 "current": current.as_ref().map(Digest::to_string),
             }),
+            Self::DiskNearlyFull(share) => json!({ "free_below": share.to_string() }),
             Self::Disk(_) | Self::Random(_) | Self::Panicked => Value::Null,
         }
     }
@@ -523,6 +529,12 @@ impl fmt::Display for Error {
             Self::TagImmutable { name, tag, current } => {
                 write!(f, "the tag {tag} of {name} is immutable: it can be neither moved nor deleted")?;
                 current.as_ref().map_or(Ok(()), |digest| write!(f, "; it is {digest}"))
+            }
+            Self::DiskNearlyFull(share) => {
+                write!(
+                    f,
+                    "the registry's disk is nearly full: less than {share} is free; nothing can be pushed"
+                )
             }
             Self::Disk(_) if self.status() == 507 => {
                 write!(f, "the registry's disk is full; nothing was stored")

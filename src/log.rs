@@ -86,6 +86,8 @@ pub struct RequestLine<'a> {
     /// All request headers, name and value; shown at level debug only, so `&[]` does when
     /// [`enabled`]`(Level::Debug)` is false.
     pub headers: &'a [(&'a str, &'a str)],
+    /// Somebody asks how the registry is, as they do every few seconds: for level debug.
+    pub is_probe: bool,
 }
 
 impl Level {
@@ -101,9 +103,14 @@ impl Level {
 }
 
 impl RequestLine<'_> {
-    /// A failure of ours is an error; one of the client's is everyday life.
+    /// A failure of ours is an error; one of the client's is everyday life. What a probe finds has a line of its
+    /// own, once.
     fn level(&self) -> Level {
-        if self.status >= 500 { Level::Error } else { Level::Info }
+        match self.is_probe {
+            true => Level::Debug,
+            false if self.status >= 500 => Level::Error,
+            false => Level::Info,
+        }
     }
 }
 
@@ -146,7 +153,7 @@ pub fn event(level: Level, message: &str, fields: &Fields<'_>) {
     }
 }
 
-/// Logs a request that has been answered: at level error when the status is 5xx, else info.
+/// Logs a request that has been answered: at level error when the status is 5xx, else info; a probe at debug.
 pub fn request(line: &RequestLine<'_>) {
     if enabled(line.level()) {
         write_line(io::stderr(), logger().request(Utc::now(), line));
@@ -230,6 +237,7 @@ mod tests {
         duration: Duration::from_micros(1849),
         error: None,
         headers: &[("Host", "localhost:5080"), ("AUTHORIZATION", "Basic c2VjcmV0"), ("Cookie", "c2VjcmV0")],
+        is_probe: false,
     };
 
     fn epoch() -> Utc {
@@ -337,6 +345,7 @@ mod tests {
             (507, Level::Error),
         ] {
             assert_eq!(RequestLine { status, ..PUSH }.level(), level, "{status}");
+            assert_eq!(RequestLine { status, is_probe: true, ..PUSH }.level(), Level::Debug, "{status}");
         }
         assert!(Level::Error < Level::Warn && Level::Warn < Level::Info && Level::Info < Level::Debug);
     }

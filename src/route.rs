@@ -48,6 +48,12 @@ impl Method {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // the fields are the path's parts
 pub enum Route {
+    /// `GET /livez`: the process answers
+    Livez,
+    /// `GET /readyz`: it can do its work
+    Readyz,
+    /// `GET /metrics`: what it has done, in numbers
+    Metrics,
     /// `GET /v2/` (end-1)
     Version,
     /// `GET /v2/_catalog`, of docker's older API
@@ -93,14 +99,21 @@ impl Route {
         use Method::{Delete, Get, Head, Patch, Post, Put};
 
         let unknown = || Error::RouteUnknown(without_userinfo(path).into_owned());
-        let segments: Vec<String> =
-            path.strip_prefix("/v2").ok_or_else(unknown)?.split('/').map(decode).collect();
-        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         let wrong_method = |allow| Err(Error::MethodNotAllowed { allow });
         let readable = |route| match method {
             Get | Head => Ok(route),
             _ => wrong_method("GET, HEAD"),
         };
+        let Some(path) = path.strip_prefix("/v2") else {
+            return match path {
+                "/livez" => readable(Self::Livez),
+                "/readyz" => readable(Self::Readyz),
+                "/metrics" => readable(Self::Metrics),
+                _ => Err(unknown()),
+            };
+        };
+        let segments: Vec<String> = path.split('/').map(decode).collect();
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         let repository = |name: &[&str]| RepositoryName::parse(&name.join("/"));
 
         match segments.as_slice() {
@@ -158,6 +171,9 @@ impl Route {
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Livez => write!(f, "/livez"),
+            Self::Readyz => write!(f, "/readyz"),
+            Self::Metrics => write!(f, "/metrics"),
             Self::Version => write!(f, "/v2/"),
             Self::Catalog => write!(f, "/v2/_catalog"),
             Self::Discover => write!(f, "/v2/_oci/ext/discover"),
@@ -317,6 +333,18 @@ mod tests {
         check("DELETE", "/v2/a/blobs/uploads/ID", "DeleteUpload");
         check("GET", "/v2/a/tags/list", "ListTags");
         check("GET", "/v2/a/referrers/DIGEST", "ListReferrers");
+    }
+
+    #[test]
+    fn what_is_for_operators_stands_beside_the_api() {
+        check("GET", "/livez", "Livez");
+        check("HEAD", "/readyz", "Readyz");
+        check("GET", "/metrics", "Metrics");
+        check("POST", "/metrics", "405");
+        check("DELETE", "/livez", "405");
+        for path in ["/metrics/", "/metricsx", "/v2/livez", "/%6civez", "/healthz"] {
+            check("GET", path, "404");
+        }
     }
 
     #[test]

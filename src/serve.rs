@@ -1,6 +1,7 @@
 //! `registry serve`: from a configuration to a server that runs, and its end.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use crate::config::Config;
 use crate::gc;
 use crate::http::{Server, Timeouts};
 use crate::log::{self, Level};
+use crate::metrics;
+use crate::room::Watch;
 use crate::server::Service;
 use crate::store::Store;
 use crate::system::process;
@@ -41,8 +44,17 @@ pub fn run(config: &Config) -> Result<(), String> {
     };
     let server = Server::bind(address, timeouts).map_err(|error| cannot_listen(address, &error))?;
     let address = server.address();
+    let storage = &config.storage;
+    let room = Watch::new(store.clone(), storage.warn_free, storage.refuse_free, config.server.read_only);
+    let room = Arc::new(room);
+    Arc::clone(&room).start();
+    metrics::page::begin();
+    if !config.metrics.count_interval.is_zero() {
+        metrics::counting::start(store.clone(), config.metrics.count_interval);
+    }
     let api = Api {
         store,
+        room,
         auth: auth(config)?,
         proxies: config.auth.trusted_proxies.clone(),
         public_url: config.server.public_url.clone().unwrap_or_default(),
@@ -84,7 +96,9 @@ fn open(config: &Config) -> Result<Store, String> {
 
 /// Who may do what, by the configuration.
 fn auth(config: &Config) -> Result<Auth, String> {
-    let auth = Auth::open().with_switches(config.server.read_only, config.server.no_delete);
+    let auth = Auth::open()
+        .with_switches(config.server.read_only, config.server.no_delete)
+        .with_closed_metrics(config.metrics.auth);
     let public_url = config.server.public_url.as_deref().unwrap_or_default();
     match &config.auth.htpasswd {
         Some(file) => auth.with_users(file, &config.rules, config.auth.anonymous_pull, public_url),

@@ -10,6 +10,7 @@ use crate::api::{Api, Outcome};
 use crate::error::Error;
 use crate::http::{Request, Server};
 use crate::log::{self, Level, RequestLine};
+use crate::metrics::{self, Working};
 use crate::response::Response;
 
 /// A server with its API.
@@ -49,11 +50,15 @@ fn serve(api: &Api, mut request: Request) {
     // A bug in a handler costs not even the answer.
     let outcome = catch_unwind(AssertUnwindSafe(|| api.respond(&mut request))).unwrap_or_else(|_| {
         let (response, error) = (Response::error(&Error::Panicked), Some(Error::Panicked));
-        Outcome { response, error, user: None }
+        metrics::error(&Error::Panicked);
+        let working = Working::begin(None, request.method());
+        Outcome { response, error, user: None, working, is_probe: false }
     });
     let entry = Entry::new(&request, api.client(&request), &outcome);
     let sent = request.answer(outcome.response);
-    entry.log(sent.bytes_out, begin.elapsed());
+    let duration = begin.elapsed();
+    outcome.working.end(entry.status, entry.bytes_in, sent.bytes_out, duration);
+    entry.log(sent.bytes_out, duration);
 }
 
 /// What the log says of a request, kept while the request is used up by answering it.
@@ -69,6 +74,7 @@ struct Entry {
     bytes_in: u64,
     error: Option<String>,
     headers: Vec<(String, String)>,
+    is_probe: bool,
 }
 
 impl Entry {
@@ -91,6 +97,7 @@ impl Entry {
             } else {
                 Vec::new()
             },
+            is_probe: outcome.is_probe,
         }
     }
 
@@ -111,6 +118,7 @@ impl Entry {
             duration,
             error: self.error.as_deref(),
             headers: &headers,
+            is_probe: self.is_probe,
         });
     }
 }

@@ -21,6 +21,8 @@ pub struct Access<'a> {
 pub enum Needs<'a> {
     /// Nothing. (A wrong password is refused even here.)
     Nothing,
+    /// To be logged in, if the configuration says so for `/metrics`.
+    Metrics,
     /// To be logged in, where there are logins. Clients knock here to learn whether there are, so that even
     /// who may pull without is asked: docker and podman look for the challenge nowhere else.
     Login,
@@ -35,8 +37,10 @@ pub enum Needs<'a> {
 pub enum Change {
     /// Nothing.
     Nothing,
-    /// Something is added, replaced, or taken back before it was finished. Not with `--read-only`.
+    /// Something is added or replaced. Not with `--read-only`, and not while the disk is nearly full.
     Write,
+    /// Something is taken back before it was finished. Not with `--read-only`.
+    TakeBack,
     /// Something that was there goes. Not with `--read-only` and not with `--no-delete`.
     Delete,
 }
@@ -45,6 +49,9 @@ pub enum Change {
 pub fn access(route: &Route) -> Access<'_> {
     let right = |right, name, change| Access { needs: Needs::Right(right, name), change };
     match route {
+        // Probes have no passwords, and learn nothing of what is stored.
+        Route::Livez | Route::Readyz => Access { needs: Needs::Nothing, change: Change::Nothing },
+        Route::Metrics => Access { needs: Needs::Metrics, change: Change::Nothing },
         Route::Token => Access { needs: Needs::Nothing, change: Change::Nothing },
         Route::Version => Access { needs: Needs::Login, change: Change::Nothing },
         Route::Catalog | Route::Discover => Access { needs: Needs::AnyPull, change: Change::Nothing },
@@ -56,12 +63,12 @@ pub fn access(route: &Route) -> Access<'_> {
 
         // Where a session stands is of interest to those who push alone.
         Route::GetUpload { name, .. } => right(Right::Push, name, Change::Nothing),
-        // To cancel a session takes away nothing that anybody could pull: it is a part of pushing.
         Route::StartUpload { name }
         | Route::PatchUpload { name, .. }
         | Route::PutUpload { name, .. }
-        | Route::DeleteUpload { name, .. }
         | Route::PutManifest { name, .. } => right(Right::Push, name, Change::Write),
+        // To cancel a session takes away nothing that anybody could pull: it is a part of pushing.
+        Route::DeleteUpload { name, .. } => right(Right::Push, name, Change::TakeBack),
 
         // By tag or by digest: after either, something that could be pulled cannot be.
         Route::DeleteManifest { name, .. } | Route::DeleteBlob { name, .. } => {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::StorageType;
 use crate::log::{Format, Level};
 use crate::pattern::TagPatterns;
+use crate::percent::Percent;
 use crate::proxies::Proxies;
 
 /// What a value should have been, to stand after "is not": `a port: a number from 0 to 65535`.
@@ -99,6 +100,11 @@ fn is_authority(text: &str) -> bool {
         None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)),
     };
     is_host && port_text.is_none_or(|text| port(text).is_ok_and(|port| port > 0))
+}
+
+/// A share of the whole.
+pub(super) fn percent(text: &str) -> Result<Percent, Want> {
+    Percent::parse(text).ok_or("a share: 10%, 0.5%, at most 100%")
 }
 
 pub(super) fn storage_type(text: &str) -> Result<StorageType, Want> {

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::Shutdown;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::metrics;
 use crate::system::socket::Socket;
 
 /// How long a connection may wait for a request undisturbed, when others need its place.
@@ -35,6 +37,7 @@ struct Guests {
 pub(super) struct Guest {
     socket: Socket,
     doing: Mutex<Doing>,
+    asked_to_leave: AtomicBool,
 }
 
 #[derive(Clone, Copy)]
@@ -55,7 +58,9 @@ pub(super) struct Seat {
 impl Crowd {
     /// Lets a connection in. The socket must stay open until its seat is dropped.
     pub(super) fn enter(self: &Arc<Self>, socket: Socket) -> Seat {
-        let guest = Arc::new(Guest { socket, doing: Mutex::new(Doing::Waiting(Instant::now())) });
+        metrics::connection_opened();
+        let doing = Mutex::new(Doing::Waiting(Instant::now()));
+        let guest = Arc::new(Guest { socket, doing, asked_to_leave: AtomicBool::new(false) });
         let mut guests = lock(&self.0);
         let number = guests.next;
         guests.next += 1;
@@ -71,9 +76,13 @@ impl Crowd {
         let longest = inside().filter_map(|guest| Some((guest.waited()?, guest))).max_by_key(|pair| pair.0);
         let slowest =
             || inside().filter_map(|guest| Some((guest.slowness()?, guest))).max_by_key(|pair| pair.0);
-        let chosen = longest.map(|(_, guest)| guest).or_else(|| slowest().map(|(_, guest)| guest));
-        if let Some(guest) = chosen {
+        let chosen = longest.map(|(_, guest)| (guest, false));
+        if let Some((guest, is_working)) = chosen.or_else(|| slowest().map(|(_, guest)| (guest, true))) {
             guest.socket.shutdown(Shutdown::Both);
+            // Until it has left, the next look may find it again.
+            if !guest.asked_to_leave.swap(true, Ordering::Relaxed) {
+                metrics::connection_asked_to_leave(is_working);
+            }
         }
     }
 }
@@ -120,6 +129,7 @@ impl Guest {
 impl Drop for Seat {
     fn drop(&mut self) {
         lock(&self.crowd.0).inside.remove(&self.number);
+        metrics::connection_closed();
     }
 }
 

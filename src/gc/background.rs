@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{Options, Report, sweep};
 use crate::log::{self, Level};
+use crate::metrics;
 use crate::store::Store;
 
 /// Sweeps `store` once every `interval`, the first time when one has passed, until the process ends. Whatever
@@ -36,6 +37,13 @@ fn wait(interval: Duration) {
 
 /// One line with what came back, and one for each fault.
 fn tell(report: &Report, time: Duration) {
+    metrics::gc_run(metrics::Sweep {
+        failed: !report.faults.is_empty(),
+        bytes: report.bytes,
+        blobs: report.blobs + report.manifests + report.unheld,
+        sessions: report.sessions,
+        duration: time,
+    });
     let Report { bytes, blobs, manifests, sessions, leftovers, unheld, repositories, faults } = report;
     for fault in faults {
         log::event(Level::Error, "not swept", &[("what", fault)]);

@@ -81,7 +81,7 @@ impl Page<'_> {
     }
 }
 
-fn holds_manifest(repository: &Path) -> Result<bool, Error> {
+pub(super) fn holds_manifest(repository: &Path) -> Result<bool, Error> {
     for algorithm in Algorithm::ALL {
         if disk::has_entries(&repository.join("_manifests").join(algorithm.as_str()))? {
             return Ok(true);

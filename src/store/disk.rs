@@ -136,6 +136,15 @@ pub fn entries(path: &Path) -> Result<Vec<DirEntry>, PathError> {
     entries.map(|entry| entry.map_err(failed("list", path))).collect()
 }
 
+/// Looks at all that is in a folder, one after the other, so that a large one takes no memory.
+pub fn for_each_entry(path: &Path, look: &mut dyn FnMut(DirEntry)) -> Result<(), PathError> {
+    let Some(entries) = if_exists(fs::read_dir(path).map_err(failed("list", path)))? else { return Ok(()) };
+    for entry in entries {
+        look(entry.map_err(failed("list", path))?);
+    }
+    Ok(())
+}
+
 /// Is there anything in the folder?
 pub fn has_entries(path: &Path) -> Result<bool, PathError> {
     let entries = if_exists(fs::read_dir(path).map_err(failed("list", path)))?;

@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use super::process::descriptor_limit;
 use crate::log::{self, Level};
+use crate::metrics;
 
 /// How many connections may wait to be accepted; std asks for 128 only. The kernel caps it (somaxconn).
 const BACKLOG: libc::c_int = 4096;
@@ -188,6 +189,7 @@ impl Door {
             self.crowded.store(false, Ordering::SeqCst);
             return;
         }
+        metrics::connection_held_back();
         if !self.crowded.swap(true, Ordering::SeqCst) {
             log::event(Level::Warn, "no room for a further connection: it waits for another to end", &[]);
         }

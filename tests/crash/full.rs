@@ -17,7 +17,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 
 use crate::Plan;
 use crate::child::{NOBODY, is_root};
-use crate::it::harness::{Image, OCI_MANIFEST, Registry, sha256};
+use crate::it::harness::{Image, OCI_MANIFEST, Registry, eventually, sha256};
 use crate::pusher::ask;
 
 /// Makes a process the child: where to mount.
@@ -48,6 +48,7 @@ pub fn main() -> Option<ExitCode> {
         assert!(mount.expect("mount").success(), "mount -o {options}");
     };
     mount("size=4m,mode=700");
+    a_disk_that_fills_up_refuses_pushes_before_it_is_full(&place);
     a_full_disk_refuses_pushes_and_recovers(&place);
     a_read_only_disk_refuses_pushes_and_recovers(&place);
     mount("nr_inodes=200,mode=700");
@@ -100,8 +101,46 @@ fn other_manifest(image: &Image) -> Vec<u8> {
     [image.manifest.as_slice(), b"\n"].concat()
 }
 
+fn a_disk_that_fills_up_refuses_pushes_before_it_is_full(place: &Path) {
+    let registry = Registry::start_with(&["--warn-free", "50%", "--refuse-free", "25%"]);
+    let image = registry.push_image("hello", "v1", &vec![0; LAYER_BYTES]);
+    // Asks, and leaves nothing.
+    let begin = || {
+        let answer = registry.send("POST", "/v2/hello/blobs/uploads/", &[], b"");
+        if let Some(session) = answer.header("Location") {
+            registry.send("DELETE", session, &[], b"").assert(204, &[]);
+        }
+        answer
+    };
+    let is_warned = || begin().header("Warning").is_some();
+    assert!(!is_warned());
+    let filler = place.join("filler");
+    let fill_to = |percent: usize| fs::write(&filler, vec![0; (4 << 20) * percent / 100]).expect("room");
+
+    fill_to(60);
+    eventually("who pushes is warned", is_warned);
+    registry.push_image("hello", "v1", &vec![0; LAYER_BYTES]); // which is no refusal
+    assert_eq!(registry.get("/readyz").status, 200);
+    fill_to(80);
+    eventually("pushes are refused", || begin().status == 507);
+    assert!(begin().json()["errors"][0]["message"].as_str().is_some_and(|text| text.contains("nearly full")));
+    eventually("and it is not ready", || registry.get("/readyz").status == 503);
+    assert_refuses(&registry, &image, 507);
+    assert_serves(&registry, &image);
+    fs::write(place.join("other"), vec![0; 200_000]).expect("room is left, for deletes and the like");
+
+    fs::remove_file(&filler).and_then(|()| fs::remove_file(place.join("other"))).expect("room");
+    assert_eq!(begin().status, 202, "at once");
+    eventually("and it is ready", || registry.get("/readyz").status == 200);
+    assert_recovers(&registry, &image);
+    let log = registry.log();
+    for event in ["warn the disk is filling up", "warn the disk is nearly full", "info the disk has room"] {
+        assert_eq!(log.matches(event).count(), 1, "{event} in {log}");
+    }
+}
+
 fn a_full_disk_refuses_pushes_and_recovers(place: &Path) {
-    let mut registry = Registry::start();
+    let mut registry = Registry::start_with(&["--refuse-free", "0%"]); // really full
     let image = registry.push_image("hello", "v1", &vec![0; LAYER_BYTES]);
     let old = registry.push_image("hello", "old", &vec![3; LAYER_BYTES]);
     let (location, blob) = (registry.start_upload("hello"), vec![4; LAYER_BYTES]);
@@ -156,7 +195,7 @@ fn a_read_only_disk_refuses_pushes_and_recovers(place: &Path) {
 }
 
 fn no_room_for_names_refuses_pushes_and_recovers(place: &Path) {
-    let registry = Registry::start();
+    let registry = Registry::start_with(&["--refuse-free", "0%"]);
     let image = registry.push_image("hello", "v1", &vec![0; LAYER_BYTES]);
     let filler = place.join("names");
     fs::create_dir(&filler).expect("a folder");

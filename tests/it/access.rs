@@ -38,6 +38,9 @@ enum Who {
 /// [`routes`] too.
 fn row(route: &Route) -> (&'static str, &'static str) {
     match route {
+        Route::Livez => ("GET", "/livez"),
+        Route::Readyz => ("GET", "/readyz"),
+        Route::Metrics => ("GET", "/metrics"),
         Route::Version => ("GET", "/v2/"),
         Route::Catalog => ("GET", "/v2/_catalog"),
         Route::Discover => ("GET", "/v2/_oci/ext/discover"),
@@ -74,6 +77,9 @@ fn routes(image: &Image, session: &str) -> Vec<Route> {
         Route::Catalog,
         Route::Discover,
         Route::Token,
+        Route::Livez,
+        Route::Readyz,
+        Route::Metrics,
         Route::ListTags { name: n() },
         Route::ListReferrers { name: n(), digest },
         Route::GetManifest { name: n(), reference: by_tag.clone() },

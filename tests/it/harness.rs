@@ -209,8 +209,15 @@ impl Registry {
 
     fn has_usual_settings(&self) -> bool {
         // With a grace of 0s, pushes are interrupted.
-        let other =
-            ["--htpasswd", "--read-only", "--config", "--manifest-bytes", "--public-url", "--gc-grace"];
+        let other = [
+            "--htpasswd",
+            "--read-only",
+            "--config",
+            "--manifest-bytes",
+            "--public-url",
+            "--gc-grace",
+            "--refuse-free",
+        ];
         !self.flags.iter().any(|flag| other.contains(&flag.as_str()))
     }
 

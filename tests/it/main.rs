@@ -30,6 +30,7 @@
 //! - [`rot`]: what is pushed takes the place of bytes that have changed
 //! - [`server`]: many clients at once, slow ones and silent ones, and that others are served meanwhile
 //! - [`wire`]: bytes that an honest client does not send, and what comes of them
+//! - [`metrics`]: is it alive, is it ready, what has it done, is there room
 //! - [`log`]: what a line tells, and what it cannot be made to tell
 //! - [`tidy`]: the rules of the house, read off the source
 //! - [`readme`]: the README tells the truth
@@ -53,6 +54,7 @@ mod limits;
 mod log;
 mod management;
 mod manifests;
+mod metrics;
 mod pull;
 mod push;
 mod ranges;

@@ -159,6 +159,7 @@ fn the_vocabulary_does_no_io_and_knows_nobody() {
         "src/manifest.rs",
         "src/name.rs",
         "src/pattern.rs",
+        "src/percent.rs",
         "src/range.rs",
         "src/reference.rs",
         "src/route.rs",
@@ -210,8 +211,9 @@ const FUNCTION_LINES_MAX: usize = 70;
 
 /// Longer files, each with the number of lines it may have, and why.
 const LONG_FILES: &[(&str, usize)] = &[
-    ("src/error.rs", 550), // three matches over one enum, which lose their point when they are apart
+    ("src/error.rs", 580), // three matches over one enum, which lose their point when they are apart
     ("src/config.rs", 480), // one table of all that can be set, grown by as much as there is to set
+    ("src/store/disk.rs", 430), // every step on the disk, whose point is that there are no others
 ];
 
 /// Longer functions, and why.

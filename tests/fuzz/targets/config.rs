@@ -69,7 +69,7 @@ fn check(loaded: &Result<Config, ConfigError>) {
         assert!(url.bytes().all(|b| b.is_ascii_graphic() && b != b'"') && !url.ends_with('/'), "{url}");
     }
     let is_guarded = config.auth.htpasswd.is_some();
-    assert!(is_guarded || config.rules.is_empty() && !config.auth.anonymous_pull);
+    assert!(is_guarded || config.rules.is_empty() && !config.auth.anonymous_pull && !config.metrics.auth);
 }
 
 /// What a file sets, variables and flags can set too, and it means the same. Rules alone stand in the file.

@@ -1,0 +1,195 @@
+//! Is there room on the disk? Watched, so that those who can do something learn of it before it is full.
+//!
+//! Two shares of the disk are set: with less than the first free there are warnings, with less than the second
+//! nothing that brings more is taken. A file system that runs short of files rather than of bytes counts as well.
+//!
+//! The disk is asked once a second at most. Only while pushes are refused it is asked for each of them, so that
+//! they go on as soon as there is room.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::log::{self, Level};
+use crate::percent::Percent;
+use crate::store::Store;
+pub use crate::store::room::Room;
+
+/// How long an answer counts.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// How often the disk is looked at when nobody pushes, so that the log tells of it all the same.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// How much room there is, by the shares that are set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Supply {
+    /// Enough.
+    Enough,
+    /// Less than the first share.
+    Low,
+    /// Less than the second share.
+    Short,
+}
+
+/// The watch over the room of a store.
+pub struct Watch {
+    store: Store,
+    warn: Percent,
+    refuse: Percent,
+    /// Nothing is ever written.
+    read_only: bool,
+    seen: Mutex<Seen>,
+    ready: Mutex<Option<(Instant, Result<(), String>)>>,
+}
+
+/// What was seen last.
+#[derive(Clone, Copy)]
+struct Seen {
+    when: Option<Instant>,
+    room: Option<Room>,
+    supply: Supply,
+}
+
+impl Watch {
+    /// Over a store, with the two shares.
+    pub fn new(store: Store, warn: Percent, refuse: Percent, read_only: bool) -> Self {
+        let seen = Mutex::new(Seen { when: None, room: None, supply: Supply::Enough });
+        let (warn, refuse) = if read_only { (Percent::ZERO, Percent::ZERO) } else { (warn, refuse) };
+        Self { store, warn, refuse, read_only, seen, ready: Mutex::default() }
+    }
+
+    /// Looks now and then, also when nobody asks.
+    pub fn start(self: std::sync::Arc<Self>) {
+        let work = move || {
+            loop {
+                self.look();
+                thread::sleep(LOOK);
+            }
+        };
+        if let Err(error) = thread::Builder::new().name("room".to_owned()).spawn(work) {
+            log::event(Level::Error, "there is no thread to watch the disk with", &[("error", &error)]);
+        }
+    }
+
+    /// The room on the disk, if the system tells.
+    pub fn room(&self) -> Option<Room> {
+        self.look().room
+    }
+
+    /// A word for who pushes, when room is running low.
+    ///
+    /// # Errors
+    /// [`Error::DiskNearlyFull`]: nothing more is taken.
+    pub fn admit(&self) -> Result<Option<String>, Error> {
+        match self.look().supply {
+            Supply::Enough => Ok(None),
+            Supply::Low => Ok(Some(format!("the registry's disk has less than {} free", self.warn))),
+            Supply::Short => Err(Error::DiskNearlyFull(self.refuse)),
+        }
+    }
+
+    /// Can the registry do its work? Tried once a second at most.
+    ///
+    /// # Errors
+    /// Why not, without a path.
+    pub fn ready(&self) -> Result<(), String> {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((when, result)) = &*ready
+            && when.elapsed() < FRESH
+        {
+            return result.clone();
+        }
+        let result = self.try_all();
+        let was_ready = ready.as_ref().is_none_or(|(_, result)| result.is_ok());
+        match &result {
+            Err(why) if was_ready => log::event(Level::Warn, "not ready", &[("why", why)]),
+            Ok(()) if !was_ready => log::event(Level::Info, "ready again", &[]),
+            _ => {}
+        }
+        *ready = Some((Instant::now(), result.clone()));
+        result
+    }
+
+    fn try_all(&self) -> Result<(), String> {
+        let tried = if self.read_only { self.store.try_reading() } else { self.store.try_writing() };
+        let verb = if self.read_only { "read" } else { "written to" };
+        tried.map_err(|error| match error {
+            Error::Disk(error) => format!("the root cannot be {verb}: {}", error.source),
+            other => other.to_string(),
+        })?;
+        self.admit().map(drop).map_err(|error| error.to_string())
+    }
+
+    /// What there is, as of a second ago at most.
+    fn look(&self) -> Seen {
+        let mut seen = lock(&self.seen);
+        let is_fresh = seen.when.is_some_and(|when| when.elapsed() < FRESH);
+        if !is_fresh || seen.supply == Supply::Short {
+            // Where the system does not tell, pushes go on until they fail.
+            let room = self.store.room().ok();
+            let supply = room.map_or(Supply::Enough, |room| supply(room, self.warn, self.refuse));
+            if supply != seen.supply {
+                self.tell(supply, room);
+            }
+            *seen = Seen { when: Some(Instant::now()), room, supply };
+        }
+        *seen
+    }
+
+    fn tell(&self, supply: Supply, room: Option<Room>) {
+        let (level, message) = match supply {
+            Supply::Enough => (Level::Info, "the disk has room enough again"),
+            Supply::Low => (Level::Warn, "the disk is filling up"),
+            Supply::Short => (Level::Warn, "the disk is nearly full: pushes are refused"),
+        };
+        let share = if supply == Supply::Short { self.refuse } else { self.warn };
+        let room = room.unwrap_or(Room { free_bytes: 0, bytes: 0, free_files: 0, files: 0 });
+        let fields: &log::Fields<'_> = &[
+            ("share", &share),
+            ("free_bytes", &room.free_bytes),
+            ("bytes", &room.bytes),
+            ("free_files", &room.free_files),
+            ("files", &room.files),
+        ];
+        log::event(level, message, fields);
+    }
+}
+
+fn supply(room: Room, warn: Percent, refuse: Percent) -> Supply {
+    let is_under = |share: Percent| {
+        share.is_more_than(room.free_bytes, room.bytes) || share.is_more_than(room.free_files, room.files)
+    };
+    match (is_under(refuse), is_under(warn)) {
+        (true, _) => Supply::Short,
+        (false, true) => Supply::Low,
+        (false, false) => Supply::Enough,
+    }
+}
+
+fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_and_files_can_run_short() {
+        let (warn, refuse) = (Percent::parse("10%").unwrap(), Percent::parse("1%").unwrap());
+        let check = |(free_bytes, bytes), (free_files, files), expect| {
+            let room = Room { free_bytes, bytes, free_files, files };
+            assert_eq!(supply(room, warn, refuse), expect, "{room:?}");
+            assert_eq!(supply(room, Percent::ZERO, Percent::ZERO), Supply::Enough);
+        };
+        check((100, 1000), (100, 1000), Supply::Enough);
+        check((99, 1000), (100, 1000), Supply::Low);
+        check((100, 1000), (99, 1000), Supply::Low);
+        check((10, 1000), (1000, 1000), Supply::Low);
+        check((9, 1000), (1000, 1000), Supply::Short);
+        check((1000, 1000), (9, 1000), Supply::Short);
+        check((1000, 1000), (0, 0), Supply::Enough); // no limit of its own
+    }
+}
