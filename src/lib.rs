@@ -16,8 +16,9 @@
 //!    which order names appear.
 //! 7. [`gc`] and [`store::usage`]: how space comes back, and why nothing goes that a client was just told of.
 //! 8. [`manifest`]: what a document must be to be an image.
-//! 9. [`server`], [`http`], [`connections`], [`framing`], [`system`]: how a request gets here, and what the HTTP
-//!    library needs help with.
+//! 9. [`metrics`] and [`room`]: what operators see, and a warning before the disk is full.
+//! 10. [`server`], [`http`], [`connections`], [`framing`], [`system`]: how a request gets here, and what the HTTP
+//!     library needs help with.
 //!
 //! # A push, in the words of the code
 //!

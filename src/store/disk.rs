@@ -130,19 +130,15 @@ fn names_of(path: &Path, wanted: impl Fn(FileType) -> bool) -> Result<Vec<String
 
 /// All that is in a folder, whatever it is, unsorted.
 pub fn entries(path: &Path) -> Result<Vec<DirEntry>, PathError> {
-    let Some(entries) = if_exists(fs::read_dir(path).map_err(failed("list", path)))? else {
-        return Ok(Vec::new());
-    };
-    entries.map(|entry| entry.map_err(failed("list", path))).collect()
+    let mut found = Vec::new();
+    for_each_entry(path, &mut |entry| found.push(entry))?;
+    Ok(found)
 }
 
 /// Looks at all that is in a folder, one after the other, so that a large one takes no memory.
 pub fn for_each_entry(path: &Path, look: &mut dyn FnMut(DirEntry)) -> Result<(), PathError> {
-    let Some(entries) = if_exists(fs::read_dir(path).map_err(failed("list", path)))? else { return Ok(()) };
-    for entry in entries {
-        look(entry.map_err(failed("list", path))?);
-    }
-    Ok(())
+    let entries = if_exists(fs::read_dir(path).map_err(failed("list", path)))?;
+    entries.into_iter().flatten().try_for_each(|entry| entry.map(&mut *look).map_err(failed("list", path)))
 }
 
 /// Is there anything in the folder?

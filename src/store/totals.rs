@@ -1,7 +1,7 @@
 //! How much there is in all: counted by walking, from names and metadata alone.
 //!
 //! A number kept in memory would be wrong as soon as another process serves the same root, or somebody uses `rm`.
-//! So it is counted, now and then, by a thread that takes its time: see [`Pace`].
+//! So it is counted, now and then, by a thread that takes its time.
 //!
 //! Who sees what, when: servers are at work meanwhile, so what came or went during the walk may be counted or not.
 

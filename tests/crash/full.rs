@@ -37,7 +37,8 @@ pub fn run(_: Plan) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     permission_is_lost_and_comes_back();
-    "a full disk, one without room for names, a read-only one, a forbidden one".to_owned()
+    "a disk that fills up, a full one, one without room for names, a read-only one, a forbidden one"
+        .to_owned()
 }
 
 /// Is this process the child? Then it does the tests that mount, and this is its exit code.

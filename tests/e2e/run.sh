@@ -44,6 +44,7 @@ export NO_PROXY=$no_proxy
 . tests/e2e/proxy.sh
 . tests/e2e/tls.sh
 . tests/e2e/auth.sh
+. tests/e2e/metrics.sh
 . tests/e2e/disk.sh
 
 trap tidy EXIT
@@ -61,6 +62,7 @@ main() {
   need jq jq
   need nc netcat-openbsd
   need openssl openssl
+  need promtool prometheus
 
   start_server 2>"$OUT" || fail "the registry does not start"
   name_the_registry
@@ -73,6 +75,7 @@ main() {
   wire_steps
   tls_steps
   auth_steps
+  metrics_steps
   disk_steps
 
   stop_server || fail "the registry did not exit with 0 on SIGTERM"
