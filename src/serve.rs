@@ -31,6 +31,7 @@ pub fn run(config: &Config) -> Result<(), String> {
     process::block_stop_signals(); // before any thread starts
     process::raise_descriptor_limit();
     process::give_memory_back();
+    metrics::page::begin();
     let store = open(config)?.with_immutable(config.tags.immutable.clone());
     if store.folds_case() {
         let fields: &log::Fields<'_> = &[("root", &config.storage.path.display())];
@@ -47,11 +48,7 @@ pub fn run(config: &Config) -> Result<(), String> {
     let storage = &config.storage;
     let room = Watch::new(store.clone(), storage.warn_free, storage.refuse_free, config.server.read_only);
     let room = Arc::new(room);
-    Arc::clone(&room).start();
-    metrics::page::begin();
-    if !config.metrics.count_interval.is_zero() {
-        metrics::counting::start(store.clone(), config.metrics.count_interval);
-    }
+    let (watch, counted) = (Arc::clone(&room), store.clone());
     let api = Api {
         store,
         room,
@@ -65,6 +62,10 @@ pub fn run(config: &Config) -> Result<(), String> {
     }
     let service = Service::start(server, api);
     eprint!("{}", welcome(config, address));
+    watch.start();
+    if !config.metrics.count_interval.is_zero() {
+        metrics::counting::start(counted, config.metrics.count_interval);
+    }
 
     let signal = process::wait_for_stop_signal();
     let fields: &log::Fields<'_> = &[("signal", &signal)];

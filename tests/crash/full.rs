@@ -134,9 +134,9 @@ fn a_disk_that_fills_up_refuses_pushes_before_it_is_full(place: &Path) {
     assert_eq!(begin().status, 202, "at once");
     eventually("and it is ready", || registry.get("/readyz").status == 200);
     assert_recovers(&registry, &image);
-    let log = registry.log();
     for event in ["warn the disk is filling up", "warn the disk is nearly full", "info the disk has room"] {
-        assert_eq!(log.matches(event).count(), 1, "{event} in {log}");
+        eventually("the log tells", || registry.log().contains(event));
+        assert_eq!(registry.log().matches(event).count(), 1, "{event} in {}", registry.log());
     }
 }
 

@@ -260,8 +260,9 @@ fn with_little_room_whoever_pushes_is_warned_and_so_is_the_log() {
     }
     let deleted = registry.send("DELETE", &format!("/v2/a/manifests/{}", image.digest), &[], b"");
     assert!(deleted.status == 202 && deleted.header("Warning").is_none());
-    let log = registry.log();
-    assert_eq!(log.matches("warn the disk is filling up share=100%").count(), 1, "{log}");
+    let event = "warn the disk is filling up share=100%";
+    eventually("the log tells", || registry.log().contains(event));
+    assert_eq!(registry.log().matches(event).count(), 1, "{}", registry.log());
     // Who may not push is not told.
     let users = Users::new(&["alice"]);
     let closed = users.start(&["--warn-free", "100%"]);
