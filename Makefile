@@ -5,7 +5,7 @@
 BINARY = $(or $(CARGO_TARGET_DIR),target)/release/registry
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check e2e conformance scale crash model fuzz bench clean
+.PHONY: help build run test check e2e conformance scale links crash model fuzz bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,9 @@ conformance: build ## the official OCI suite, 1.1 and dev   (already built: CONF
 
 scale: build ## three registries over one directory behind nginx, and the official suite through it
 	tests/scale/run.sh
+
+links: build ## one blob in 70,000 repositories, past the links that ext4 gives a file (root)
+	tests/scale/links.sh
 
 # cargo test runs a short version.
 crash: export ROUNDS ?= 200
