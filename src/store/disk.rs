@@ -25,6 +25,7 @@ use self::care::TEMPORARY;
 pub use self::care::{is_temporary, last_touched, last_used, metadata_of_name, remove_empty_folder, renew};
 use crate::error::{Error, PathError};
 use crate::reference::UploadId;
+use crate::system::process::NONBLOCKING;
 
 /// Blobs and manifests never change, and their mode says so.
 const CONTENT_MODE: u32 = 0o444;
@@ -88,10 +89,20 @@ pub fn is_file(path: &Path) -> Result<bool, PathError> {
 
 /// Opens a file for reading.
 pub fn open(path: &Path) -> Result<Option<File>, PathError> {
-    match is_file(path)? {
-        true => if_exists(File::open(path).map_err(failed("open", path))),
-        false => Ok(None),
-    }
+    Ok(open_file(path)?.map(|(file, _)| file))
+}
+
+/// Opens a file for reading, and says what the system knows of it.
+pub fn open_file(path: &Path) -> Result<Option<(File, Metadata)>, PathError> {
+    let opened = OpenOptions::new().read(true).custom_flags(NONBLOCKING).open(path); // a pipe opens at once so
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(_) if !is_file(path)? => return Ok(None), // a socket
+        Err(error) => return Err(failed("open", path)(error)),
+    };
+    let metadata = file.metadata().map_err(failed("look up", path))?;
+    Ok(metadata.is_file().then_some((file, metadata)))
 }
 
 /// What the system knows of a file. Symbolic links are followed.
@@ -101,10 +112,25 @@ pub fn metadata(path: &Path) -> Result<Option<Metadata>, PathError> {
 
 /// Reads a whole file.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, PathError> {
-    match is_file(path)? {
-        true => if_exists(fs::read(path).map_err(failed("read", path))),
-        false => Ok(None),
+    let Some((file, metadata)) = open_file(path)? else { return Ok(None) };
+    read_all(file, &metadata, path).map(Some)
+}
+
+/// Reads a file to the end that it had when it was opened. std would ask for its length once more, and once more
+/// for bytes behind it: a pull of a manifest is not much more than this.
+pub fn read_all(mut file: File, metadata: &Metadata, path: &Path) -> Result<Vec<u8>, PathError> {
+    let mut bytes = vec![0; usize::try_from(metadata.len()).unwrap_or(usize::MAX)];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read(&mut bytes[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed("read", path)(error)),
+        }
     }
+    bytes.truncate(filled);
+    Ok(bytes)
 }
 
 /// The names in a folder, unsorted; none if there is no such folder. Names that are not UTF-8 are not ours.

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::Read;
 use std::sync::Arc;
 
 use super::Store;
@@ -275,10 +274,8 @@ impl Store {
         if reader == Reader::Caretaker {
             return Ok(disk::read(&path)?);
         }
-        let Some((mut file, metadata)) = self.open_to_tell(&path)? else { return Ok(None) };
-        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
-        file.read_to_end(&mut bytes).map_err(disk::failed("read", &path))?;
-        Ok(Some(bytes))
+        let Some((file, metadata)) = self.open_to_tell(&path)? else { return Ok(None) };
+        Ok(Some(disk::read_all(file, &metadata, &path)?))
     }
 
     fn read_by_tag(

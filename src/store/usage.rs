@@ -29,7 +29,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::Store;
-use super::disk::{self, failed};
+use super::disk;
 use crate::error::Error;
 
 /// How old the time of a file becomes before it is renewed.
@@ -62,8 +62,7 @@ impl Store {
     /// not there.
     pub(super) fn open_to_tell(&self, held: &Path) -> Result<Option<(File, Metadata)>, Error> {
         loop {
-            let Some(file) = disk::open(held)? else { return Ok(None) };
-            let metadata = file.metadata().map_err(failed("look up", held))?;
+            let Some((file, metadata)) = disk::open_file(held)? else { return Ok(None) };
             if !is_due(&metadata) || !disk::renew(&file, held) || super::compare::is_at(&file, held)? {
                 return Ok(Some((file, metadata)));
             }
@@ -72,8 +71,8 @@ impl Store {
 
     /// Notes that content was brought into a repository. The repository's lock is the caller's.
     pub(super) fn note_brought(&self, held: &Path) -> Result<(), Error> {
-        if let Some(file) = disk::open(held)?
-            && is_due(&file.metadata().map_err(failed("look up", held))?)
+        if let Some((file, metadata)) = disk::open_file(held)?
+            && is_due(&metadata)
         {
             disk::renew(&file, held);
         }

@@ -1,5 +1,8 @@
 //! The process: signals, memory, and how many files it may open.
 
+/// A flag for opening files: not to wait for anybody.
+pub const NONBLOCKING: i32 = libc::O_NONBLOCK;
+
 /// From this size on, memory is had from the system piece by piece and given back at once.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const MMAP_BYTES_MIN: libc::c_int = 128 << 10;
