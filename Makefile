@@ -23,6 +23,7 @@ test: ## unit, integration and wire tests
 check: ## formatting, clippy and documentation without a warning, then the tests
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --no-default-features --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 	@$(MAKE) --no-print-directory test
 

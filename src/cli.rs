@@ -5,7 +5,9 @@
 //! row of `COMMANDS` for its help.
 
 mod care;
+mod layout;
 mod tags;
+mod typed;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -15,9 +17,13 @@ use std::path::{Path, PathBuf};
 use crate::config::{Config, EXTRA_FLAGS, RULES, SETTINGS, did_you_mean, nearest};
 use crate::digest::Digest;
 use crate::gc;
+use crate::layout::export::Export;
+use crate::layout::import::Import;
 use crate::name::RepositoryName;
 use crate::pattern::TagPatterns;
 use crate::reference::Tag;
+
+use typed::Typed;
 
 /// What the program is to do.
 #[derive(Debug, PartialEq)]
@@ -63,6 +69,26 @@ pub enum Command {
         tag: Tag,
         /// The manifest; or what the tag was before.
         digest: Option<Digest>,
+    },
+    /// Take a layout into the registry below this root.
+    Import {
+        /// The files are below this.
+        root: PathBuf,
+        /// The tags that stay what they are.
+        immutable: TagPatterns,
+        /// Where the layout is.
+        layout: PathBuf,
+        /// What of it, and where to.
+        import: Import,
+    },
+    /// Write content of the registry below this root as a layout.
+    Export {
+        /// The files are below this.
+        root: PathBuf,
+        /// Where the layout comes.
+        layout: PathBuf,
+        /// What of it, and how.
+        export: Export,
     },
     /// Print this text on standard output.
     Help(String),
@@ -117,6 +143,16 @@ const COMMANDS: &[Page] = &[
     },
     Page { name: "history", about: "Show what a tag has been, and since when.", text: tags::history_help },
     Page { name: "set-back", about: "Set a tag to what it was before.", text: tags::set_back_help },
+    Page {
+        name: "import",
+        about: "Take images from an OCI image layout or from what docker save wrote.",
+        text: layout::import_help,
+    },
+    Page {
+        name: "export",
+        about: "Write images as an OCI image layout, a directory or an archive.",
+        text: layout::export_help,
+    },
     Page { name: "help", about: "Show this text, or with the name of a command, its own.", text: overview },
 ];
 
@@ -185,6 +221,8 @@ pub fn parse(
             };
             if command == "history" { tags::history(rest, load) } else { tags::set_back(rest, load) }
         }
+        Some("import") => layout::parse_import(rest, environment, read_file),
+        Some("export") => layout::parse_export(rest, environment, read_file),
         Some(other) => Err(unknown_command(other)),
     }
 }
@@ -224,6 +262,8 @@ fn refusal(command: &'static str, message: String) -> UsageError {
         "du" => "registry du --help",
         "history" => "registry history --help",
         "set-back" => "registry set-back --help",
+        "import" => "registry import --help",
+        "export" => "registry export --help",
         _ => "registry serve --help",
     };
     UsageError { message, hint }
@@ -246,63 +286,6 @@ fn unknown_command(given: &str) -> UsageError {
 
 fn general(message: String) -> UsageError {
     UsageError { message, hint: HINT }
-}
-
-/// Arguments taken apart.
-#[derive(Debug, Default, PartialEq)]
-struct Typed {
-    /// Name and value, in the order typed. The value of a switch is `true`.
-    flags: Vec<(String, String)>,
-    /// What is no flag.
-    operands: Vec<String>,
-}
-
-impl Typed {
-    /// `known` are the flags as the help shows them: `--port PORT`, or `--switch`, which takes no value.
-    fn parse(arguments: &[String], known: &[&str]) -> Result<Self, String> {
-        let mut typed = Self::default();
-        let mut arguments = arguments.iter();
-        while let Some(argument) = arguments.next() {
-            if !argument.starts_with('-') {
-                typed.operands.push(argument.clone());
-                continue;
-            }
-            let (name, inline) = match argument.split_once('=') {
-                Some((name, value)) => (name, Some(value.to_owned())),
-                None => (argument.as_str(), None),
-            };
-            let names = known.iter().map(|flag| flag.split(' ').next().unwrap_or(flag));
-            let Some(flag) =
-                known.iter().zip(names.clone()).find_map(|(flag, n)| (n == name).then_some(flag))
-            else {
-                let near = did_you_mean(nearest(name, names));
-                return Err(format!("{} is not a flag{near}", name.escape_debug()));
-            };
-            let value = match inline {
-                Some(value) => value,
-                None if !flag.contains(' ') => "true".to_owned(),
-                // Another flag in the place of the value: the value was forgotten, or its variable empty.
-                None => match arguments.next().filter(|value| !value.starts_with("--")) {
-                    Some(value) => value.clone(),
-                    None => return Err(format!("{name} needs a value: {flag}")),
-                },
-            };
-            typed.flags.push((name.to_owned(), value));
-        }
-        Ok(typed)
-    }
-
-    /// Takes a switch out that is no setting: was it set?
-    fn take_switch(&mut self, flag: &str) -> Result<bool, String> {
-        let (of_it, others) = std::mem::take(&mut self.flags).into_iter().partition(|(name, _)| name == flag);
-        self.flags = others;
-        let of_it: Vec<(String, String)> = of_it;
-        match of_it.last().map(|(_, value)| value.as_str()) {
-            None | Some("false") => Ok(false),
-            Some("true") => Ok(true),
-            Some(other) => Err(format!("{flag}: {other:?} is not true or false")),
-        }
-    }
 }
 
 fn setting_flags() -> Vec<&'static str> {
@@ -471,19 +454,19 @@ mod tests {
     fn what_is_not_understood_is_refused_by_name() {
         check_refused(
             "server",
-            "\"server\" is not a command (did you mean serve?); there are serve, verify, gc, du, history, set-back, help",
+            "\"server\" is not a command (did you mean serve?); there are serve, verify, gc, du, history, set-back, import, export, help",
         );
         check_refused(
             "frobnicate",
-            "\"frobnicate\" is not a command; there are serve, verify, gc, du, history, set-back, help",
+            "\"frobnicate\" is not a command; there are serve, verify, gc, du, history, set-back, import, export, help",
         );
         check_refused(
             "help frobnicate",
-            "\"frobnicate\" is not a command; there are serve, verify, gc, du, history, set-back, help",
+            "\"frobnicate\" is not a command; there are serve, verify, gc, du, history, set-back, import, export, help",
         );
         check_refused(
             "frobnicate --help",
-            "\"frobnicate\" is not a command; there are serve, verify, gc, du, history, set-back, help",
+            "\"frobnicate\" is not a command; there are serve, verify, gc, du, history, set-back, import, export, help",
         );
         check_refused("help serve me", "help takes one command, so what is \"me\"?");
         check_refused("verify one two", "verify takes one folder, so what is \"two\"?");

@@ -19,6 +19,7 @@
 //! 9. [`metrics`] and [`room`]: what operators see, and a warning before the disk is full.
 //! 10. [`server`], [`http`], [`connections`], [`framing`], [`system`]: how a request gets here, and what the HTTP
 //!     library needs help with.
+//! 11. [`layout`]: images in files, for [`registry import`](layout::import) and [`registry export`](layout::export).
 //!
 //! # A push, in the words of the code
 //!
@@ -38,6 +39,7 @@
 //!      │               │        │      └→ auth   ↑
 //!      │               │        └→ http → connections → framing, system
 //!      └→ verify, gc, du ←────┘ (gc, in the background)
+//!      └→ layout → store
 //! ```
 //!
 //! What holds it together is mostly what is *not* there, and a test (`tests/it/tidy.rs`) keeps it so:
@@ -66,6 +68,7 @@ pub mod gc;
 pub mod history;
 pub mod http;
 pub mod json;
+pub mod layout;
 pub mod log;
 pub mod manifest;
 pub mod metrics;

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use container_registry::cli::{self, Command};
+use container_registry::layout::export::export;
+use container_registry::layout::import::import;
 use container_registry::store::Store;
 use container_registry::verify::{repair, verify};
 use container_registry::{du, gc, history, log, serve};
@@ -46,6 +48,16 @@ fn main() -> ExitCode {
             let done = store.and_then(|store| history::set_back(&store, &name, &tag, digest.as_ref()));
             done.map(|sentence| println!("{sentence}"))
         }
+        Command::Import { root, immutable, layout, import: asked } => Store::open(&root).and_then(|store| {
+            import(&store.with_immutable(immutable), &layout, &asked)
+                .map(|report| print!("{report}"))
+                .map_err(|why| format!("nothing was imported: {}: {why}", layout.display()))
+        }),
+        Command::Export { root, layout, export: asked } => Store::existing(&root).and_then(|store| {
+            export(&store, &layout, &asked)
+                .map(|report| print!("{report}"))
+                .map_err(|why| format!("nothing was exported to {}: {why}", layout.display()))
+        }),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

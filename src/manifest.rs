@@ -107,10 +107,7 @@ impl Manifest {
     /// may come twice. Not `subject`, which may come later or never, and no non-distributable layers, which
     /// clients fetch from elsewhere.
     pub fn required(&self) -> impl Iterator<Item = (Held, &Descriptor)> {
-        let (config, list, held) = match &self.content {
-            Content::Image { config, layers } => (Some(config), layers, Held::Blob),
-            Content::Index { manifests } => (None, manifests, Held::ManifestOrBlob),
-        };
+        let (config, list, held) = self.pieces();
         let list = list.iter().filter(|descriptor| !descriptor.is_non_distributable());
         config.into_iter().map(|config| (Held::Blob, config)).chain(list.map(move |child| (held, child)))
     }
@@ -123,6 +120,22 @@ impl Manifest {
             Content::Index { manifests } => (None, manifests),
         };
         config.into_iter().chain(list)
+    }
+
+    /// All that it refers to, non-distributable layers too: they need not be there, but may.
+    pub fn refers_to(&self) -> impl Iterator<Item = (Held, &Descriptor)> {
+        let (config, list, held) = self.pieces();
+        config
+            .into_iter()
+            .map(|config| (Held::Blob, config))
+            .chain(list.iter().map(move |child| (held, child)))
+    }
+
+    fn pieces(&self) -> (Option<&Descriptor>, &[Descriptor], Held) {
+        match &self.content {
+            Content::Image { config, layers } => (Some(config), layers, Held::Blob),
+            Content::Index { manifests } => (None, manifests, Held::ManifestOrBlob),
+        }
     }
 
     /// The `artifactType` under which a list of referrers shows this manifest (end-12): its own, or an

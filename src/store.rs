@@ -52,6 +52,7 @@ pub mod room;
 pub mod spool;
 pub mod sweep;
 pub mod tags;
+pub mod take_back;
 pub mod totals;
 pub mod uploads;
 pub mod usage;
@@ -59,6 +60,7 @@ pub mod walk;
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::digest::{Algorithm, Digest};
@@ -154,6 +156,27 @@ impl Store {
             Err((_, Error::Disk(error))) if error.is_for_lack_of_room() => Ok(()),
             result => result.map_err(|(missing, error)| format!("{missing} ({})", error.log_text())),
         }
+    }
+
+    /// To which user the files belong that are here already, and those that this process makes, if that is another.
+    /// A server could not work with such files: a user may link to their own files only (proc(5),
+    /// protected_hardlinks), and write into their own folders.
+    pub fn other_owner(&self) -> Result<Option<(u32, u32)>, Error> {
+        let owner = |path: &Path| Ok::<_, Error>(disk::metadata(path)?.map(|file| file.uid()));
+        let theirs = owner(&self.root.join("repositories"))?;
+        if owner(Path::new("/proc/self"))? == theirs {
+            return Ok(None); // the usual case, for which no file need be made
+        }
+        let ours = self.scratch()?.metadata().map_err(failed("look up", &self.root))?.uid();
+        Ok(theirs.filter(|theirs| *theirs != ours).map(|theirs| (theirs, ours)))
+    }
+
+    /// A file without a name, for bytes that are looked at and dropped.
+    pub fn scratch(&self) -> Result<File, Error> {
+        let path = self.upload(&UploadId::random()?);
+        let file = disk::create(&path)?;
+        disk::remove(&path)?;
+        Ok(file)
     }
 
     /// Is `Name` the same file as `name` here? Then `v1` and `V1` are one tag, and the start should say so.

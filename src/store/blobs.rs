@@ -37,6 +37,18 @@ impl Store {
         Ok(Blob { file, size: metadata.len() })
     }
 
+    /// Gives a blob that the repository holds one more name, `path`, which lies outside of the store. The bytes are
+    /// then in use as long as that name stands: when the last repository lets go of them, their name under `blobs/`
+    /// stays, since the link count does not tell whose names there are.
+    pub fn link_blob_to(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        path: &Path,
+    ) -> Result<Linked, PathError> {
+        disk::link(&self.held_blob(name, digest), path)
+    }
+
     /// Does the repository hold this blob?
     pub fn has_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<bool, Error> {
         Ok(disk::is_file(&self.held_blob(name, digest))?)

@@ -1,16 +1,22 @@
 //! What is done to a store in these tests, and what each thing done may show if it is broken off.
 
+use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
 use container_registry::digest::Algorithm;
 use container_registry::error::Error;
+use container_registry::layout::import::{Import, import};
+use container_registry::layout::{self, Failure};
+use container_registry::manifest::MANIFEST_BYTES_MAX;
 use container_registry::name::RepositoryName;
 use container_registry::reference::Tag;
 use container_registry::store::Store;
 use container_registry::store::manifests::{Condition, NewManifest};
 
-use crate::content::{Pieces, name_of, thing};
+use serde_json::json;
+
+use crate::content::{OCI_MANIFEST, Pieces, name_of, thing};
 use crate::shown::{Session, Shown, sessions};
 use crate::swept::{age, states_of_sweep, swept};
 
@@ -35,6 +41,8 @@ pub enum Act {
     Mount(&'static str, &'static str, &'static str),
     /// PUT of a manifest with tags.
     Manifest(&'static str, &'static str, &'static [&'static str]),
+    /// `registry import` of a layout that holds a manifest with these tags.
+    Import(&'static str, &'static str, &'static [&'static str]),
     DeleteTag(&'static str, &'static str),
     DeleteManifest(&'static str, &'static str),
     DeleteBlob(&'static str, &'static str),
@@ -77,6 +85,7 @@ impl Act {
                 }
             }
             Self::Manifest(name, manifest, tags) => put_manifest(store, &repository(name), manifest, tags),
+            Self::Import(name, manifest, tags) => import_layout(store, &repository(name), manifest, tags),
             Self::DeleteTag(name, tag) => store.delete_tag(&repository(name), &Tag::parse(tag)?),
             Self::DeleteManifest(name, manifest) => {
                 store.delete_manifest(&repository(name), &thing(manifest).digest)
@@ -147,6 +156,13 @@ impl Act {
                     then(&|shown| set(shown, format!("{name} tag {tag}"), manifest));
                 }
             }
+            Self::Import(name, manifest, tags) => {
+                for blob in blobs_of(manifest) {
+                    then(&|shown| set(shown, format!("{name} blob {blob}"), "held"));
+                }
+                let put = Self::Manifest(name, manifest, tags).states(states.last().expect("a state"));
+                states.extend(put.into_iter().skip(1));
+            }
             Self::DeleteTag(name, tag) => then(&|shown| {
                 shown.remove(&format!("{name} tag {tag}"));
             }),
@@ -183,6 +199,13 @@ fn set(shown: &mut Shown, key: String, value: &str) {
 
 fn subject_of(manifest: &str) -> Option<&'static str> {
     thing(manifest).manifest().subject.map(|subject| name_of(&subject.digest))
+}
+
+/// What a manifest consists of, in the order in which an import brings it: that of the digests.
+fn blobs_of(manifest: &str) -> Vec<&'static str> {
+    let digests: BTreeSet<_> =
+        thing(manifest).manifest().required().map(|(_, descriptor)| descriptor.digest.clone()).collect();
+    digests.iter().map(name_of).collect()
 }
 
 fn repository(name: &str) -> RepositoryName {
@@ -255,4 +278,40 @@ fn put_manifest(
         condition: Condition::default(),
     };
     store.put_manifest(name, &new)
+}
+
+fn import_layout(
+    store: &Store,
+    name: &RepositoryName,
+    manifest: &str,
+    tags: &[&'static str],
+) -> Result<(), Error> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let blobs = folder.path().join("blobs/sha256");
+    fs::create_dir_all(&blobs).expect("a folder");
+    for part in blobs_of(manifest).into_iter().chain([manifest]).map(thing) {
+        fs::write(blobs.join(part.digest.hex()), &part.bytes).expect("a file");
+    }
+    let entry = |tag: &&str| {
+        let manifest = thing(manifest);
+        json!({
+            "mediaType": OCI_MANIFEST, "digest": manifest.digest.to_string(), "size": manifest.bytes.len(),
+            "annotations": { layout::REF_NAME: tag },
+        })
+    };
+    let index = json!({ "schemaVersion": 2, "manifests": tags.iter().map(entry).collect::<Vec<_>>() });
+    fs::write(folder.path().join(layout::INDEX_FILE), index.to_string()).expect("a file");
+    fs::write(folder.path().join(layout::MARK_FILE), layout::MARK).expect("a file");
+    let asked = Import {
+        name: name.clone(),
+        tag: None,
+        named: None,
+        referrers: false,
+        manifest_bytes_max: MANIFEST_BYTES_MAX,
+    };
+    match import(store, folder.path(), &asked) {
+        Ok(_) => Ok(()),
+        Err(Failure::Store(error)) => Err(error),
+        Err(Failure::Refused(why)) => panic!("a good layout is refused: {why}"),
+    }
 }

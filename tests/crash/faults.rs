@@ -174,6 +174,7 @@ fn fail_at_each_step(operation: &Operation, cause: &Cause, extent: Extent) -> us
         let states = act.states(&shown(&store).expect("the state before"));
         let fault = Fault { number: cause.number, extent, steps_before, failed: Vec::new() };
         let (result, failed) = with(fault, || act.run(&store));
+        let is_refused = result.is_err();
         match result {
             Ok(()) if failed.is_empty() => return steps_before,
             // A name that cannot be moved aside before it is removed is removed at once. That the time of the last
@@ -194,6 +195,9 @@ fn fail_at_each_step(operation: &Operation, cause: &Cause, extent: Extent) -> us
 
         let can_tidy_up = extent != Extent::Everything && !failed.contains(&"remove");
         assert!(!can_tidy_up || report.leftovers.is_empty(), "{when}, leaves\n{report}");
+        if can_tidy_up && is_refused && matches!(act, Act::Import(..)) {
+            assert_eq!(found, states[0], "{when}: half of it was imported");
+        }
         if steps_before.is_multiple_of(2) {
             give_up_sessions(&store, place.path(), act); // else they are gone on with
         }

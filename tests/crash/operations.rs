@@ -1,8 +1,8 @@
 //! The operations that are broken off: what was done before, and what is being done.
 
 use crate::acts::Act::{
-    self, Age, Ask, Begin, Cancel, DeleteBlob, DeleteManifest, DeleteTag, Disturb, Finish, Manifest, Mount,
-    Open, Push, PushAtOnce, Rot, Sweep, SweepUntagged,
+    self, Age, Ask, Begin, Cancel, DeleteBlob, DeleteManifest, DeleteTag, Disturb, Finish, Import, Manifest,
+    Mount, Open, Push, PushAtOnce, Rot, Sweep, SweepUntagged,
 };
 
 /// Something that is done to a store which is in a certain state, step by step.
@@ -62,6 +62,23 @@ pub const OPERATIONS: &[Operation] = &[
         ],
         &[Manifest("a", "next", &["v1"])],
     ),
+    Operation::alone("import a layout", &[PushAtOnce("a", "config")], &[Import("a", "image", &["v1", "v2"])]),
+    Operation::alone(
+        "import a layout whose blobs another repository has",
+        &[PushAtOnce("b", "config"), PushAtOnce("b", "layer")],
+        &[Import("a", "image", &["v1"])],
+    ),
+    Operation::alone(
+        "import a layout that moves a tag",
+        &[
+            PushAtOnce("a", "config"),
+            PushAtOnce("a", "layer"),
+            Manifest("a", "image", &["v1"]),
+            PushAtOnce("a", "patch"),
+        ],
+        &[Import("a", "next", &["v1"])],
+    ),
+    Operation::alone("import a signature", TAGGED, &[Import("a", "signature", &["s1"])]),
     Operation::alone("set a tag again", TAGGED, &[Manifest("a", "image", &["v1"])]),
     Operation::alone(
         "push over a manifest that has rotten",

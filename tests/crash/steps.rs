@@ -6,7 +6,7 @@
 //! when it is tried again. An upload session that is left behind has a beginning of what was sent, and can go on
 //! or be cancelled.
 //!
-//! Which steps there are, and in which order, stands in [`TABLE`].
+//! Which steps there are, and in which order, stands in [`table`].
 
 use std::os::unix::fs::chown;
 use std::path::Path;
@@ -17,8 +17,7 @@ use crate::acts::Act;
 use crate::child::{NOBODY, Order, Outcome, Task, is_root};
 use crate::operations::{OPERATIONS, Operation};
 use crate::shown::{Shown, assert_sound_or_rotten, sessions, shown};
-use crate::table::{SWEEPS, TABLE};
-use crate::{Plan, on_all_cores, temporary_folder};
+use crate::{Plan, on_all_cores, table, temporary_folder};
 
 pub fn run(_: Plan) -> String {
     for operation in OPERATIONS {
@@ -42,8 +41,7 @@ pub fn run(_: Plan) -> String {
 }
 
 fn table_entry(name: &str) -> Vec<&str> {
-    let (_, steps) =
-        TABLE.iter().chain(SWEEPS).find(|(known, _)| *known == name).expect("an entry of the table");
+    let steps = table::entry(name).expect("an entry of the table");
     steps.lines().map(str::trim).filter(|line| !line.is_empty()).collect()
 }
 

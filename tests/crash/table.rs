@@ -4,12 +4,16 @@
 //! tables, each of which is that of a fresh process, begin with folders where a server at work has none. What a
 //! body is written in is one step here; removals that follow each other are sorted.
 
+mod imports;
 mod sweeps;
 
-pub use sweeps::SWEEPS;
+/// The steps of an operation, by its name.
+pub fn entry(name: &str) -> Option<&'static str> {
+    let tables = TABLE.iter().chain(sweeps::SWEEPS).chain(imports::IMPORTS);
+    tables.into_iter().find(|(known, _)| *known == name).map(|(_, steps)| *steps)
+}
 
-/// By the operation's name.
-pub const TABLE: &[(&str, &str)] = &[
+const TABLE: &[(&str, &str)] = &[
     (
         "push a blob",
         "

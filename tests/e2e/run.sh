@@ -40,6 +40,7 @@ export NO_PROXY=$no_proxy
 . tests/e2e/docker.sh
 . tests/e2e/skopeo.sh
 . tests/e2e/podman.sh
+. tests/e2e/layout.sh
 . tests/e2e/wire.sh
 . tests/e2e/proxy.sh
 . tests/e2e/tls.sh
@@ -72,6 +73,7 @@ main() {
   docker_steps
   skopeo_steps
   podman_steps
+  layout_steps
   wire_steps
   tls_steps
   auth_steps

@@ -22,6 +22,9 @@
 //! - [`auth`]: logins, rules, and what strangers are not told
 //! - [`guesses`]: wrong passwords: how many, and from whom
 //!
+//! In files that other programs write and read:
+//! - [`layout`]: `registry import` and `registry export`
+//!
 //! The program:
 //! - [`command`]: what is typed, set and signalled, and how it ends
 //! - [`gc`]: what nothing refers to goes by itself, and what somebody was told of does not
@@ -50,6 +53,7 @@ mod guesses;
 mod harness;
 mod history;
 mod immutable;
+mod layout;
 mod limits;
 mod log;
 mod management;

@@ -25,7 +25,7 @@ fn the_commands_in_the_readme_are_in_the_makefile() {
 
 #[test]
 fn the_tests_in_the_readme_exist() {
-    let tests: String = ["tests/it", "tests/it/gc", "tests/it/wire"]
+    let tests: String = ["tests/it", "tests/it/gc", "tests/it/layout", "tests/it/wire"]
         .iter()
         .flat_map(|folder| fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap())
         .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap_or_default())

@@ -1,0 +1,254 @@
+//! `registry import` and `registry export`: what was typed, and their help.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{CARE_FLAGS, Command, Typed, UsageError, refusal};
+use crate::config::Config;
+use crate::layout::export::Export;
+use crate::layout::import::Import;
+use crate::name::RepositoryName;
+use crate::reference::{Reference, Tag};
+
+const IMPORT_FLAGS: &[&str] = &["--ref REF", "--referrers"];
+const EXPORT_FLAGS: &[&str] = &["--referrers", "--copy"];
+
+/// Takes apart what follows `import`.
+pub(super) fn parse_import(
+    arguments: &[String],
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    read_file: impl FnOnce(&Path) -> io::Result<String>,
+) -> Result<Command, UsageError> {
+    let refuse = |message: String| refusal("import", message);
+    let (own, config, operands) = split(arguments, IMPORT_FLAGS).map_err(refuse)?;
+    let [layout, target] = two(operands, "LAYOUT NAME[:TAG]").map_err(refuse)?;
+    let (name, tag) = match target.split_once(':') {
+        None => (target.as_str(), None),
+        Some((name, tag)) => (name, Some(tag)),
+    };
+    let name = parse_name(name).map_err(refuse)?;
+    let tag = tag.map(Tag::parse).transpose().map_err(|error| refuse(error.to_string()))?;
+    let config = Config::load(&config, environment, read_file).map_err(|why| refuse(why.to_string()))?;
+    let import = Import {
+        name,
+        tag,
+        named: own.value("--ref"),
+        referrers: own.is_set("--referrers"),
+        manifest_bytes_max: config.limits.manifest_bytes,
+    };
+    Ok(Command::Import {
+        root: config.storage.path,
+        immutable: config.tags.immutable,
+        layout: layout.into(),
+        import,
+    })
+}
+
+/// Takes apart what follows `export`.
+pub(super) fn parse_export(
+    arguments: &[String],
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    read_file: impl FnOnce(&Path) -> io::Result<String>,
+) -> Result<Command, UsageError> {
+    let refuse = |message: String| refusal("export", message);
+    let (own, config, operands) = split(arguments, EXPORT_FLAGS).map_err(refuse)?;
+    let [source, layout] = two(operands, "NAME[:TAG|@DIGEST] LAYOUT").map_err(refuse)?;
+    let (name, reference) = match source.find([':', '@']) {
+        None => (source.as_str(), None),
+        Some(at) => (&source[..at], Some(&source[at..])),
+    };
+    let name = parse_name(name).map_err(refuse)?;
+    let reference = match reference.map(|text| (text.starts_with('@'), &text[1..])) {
+        None => Ok(None),
+        Some((true, digest)) => {
+            crate::digest::Digest::parse(digest).map(|digest| Some(Reference::Digest(digest)))
+        }
+        Some((false, tag)) => Tag::parse(tag).map(|tag| Some(Reference::Tag(tag))),
+    };
+    let reference = reference.map_err(|error| refuse(error.to_string()))?;
+    let config = Config::load(&config, environment, read_file).map_err(|why| refuse(why.to_string()))?;
+    let export = Export {
+        name,
+        reference,
+        referrers: own.is_set("--referrers"),
+        copy: own.is_set("--copy"),
+        manifest_bytes_max: config.limits.manifest_bytes,
+    };
+    Ok(Command::Export { root: config.storage.path, layout: PathBuf::from(layout), export })
+}
+
+/// The flags that are a command's own.
+struct Own(Vec<(String, String)>);
+
+impl Own {
+    fn value(&self, flag: &str) -> Option<String> {
+        self.0.iter().rfind(|(name, _)| name == flag).map(|(_, value)| value.clone())
+    }
+
+    fn is_set(&self, flag: &str) -> bool {
+        self.value(flag).is_some_and(|value| value != "false")
+    }
+}
+
+type Split = (Own, Vec<(String, String)>, Vec<String>);
+
+/// Takes the command's own flags from those of the configuration.
+fn split(arguments: &[String], own: &[&str]) -> Result<Split, String> {
+    let known: Vec<&str> = CARE_FLAGS.iter().chain(own).copied().collect();
+    let typed = Typed::parse(arguments, &known)?;
+    let is_own = |name: &str| own.iter().any(|flag| flag.split(' ').next() == Some(name));
+    let (own, config) = typed.flags.into_iter().partition(|(name, _)| is_own(name));
+    Ok((Own(own), config, typed.operands))
+}
+
+fn two(operands: Vec<String>, what: &str) -> Result<[String; 2], String> {
+    <[String; 2]>::try_from(operands)
+        .map_err(|operands| format!("it takes two things, {what}, and {} were given", operands.len()))
+}
+
+/// Here names come without the registry's address, which people are used to type in front.
+fn parse_name(text: &str) -> Result<RepositoryName, String> {
+    RepositoryName::parse(text).map_err(|error| format!("{error}; no address of a registry belongs to it"))
+}
+
+pub(super) fn import_help() -> String {
+    String::from(
+        "\
+Usage: registry import [FLAGS] LAYOUT NAME[:TAG]
+
+Takes images from files into the repository NAME. LAYOUT is an OCI image layout (a directory, or
+a .tar of it, also compressed with gzip) or what `docker save` wrote. Works beside running servers;
+run it as the user they run as, whose the files are.
+
+  registry import layout team/app       all that the layout lists, with the tags it has there
+  registry import layout team/app:v1    what has the tag v1 in the layout; or, when that holds one
+                                        image only, this one, whatever it is called there
+  registry import all.tar team/app:v1 --ref docker.io/library/app:v1.2
+
+The tag of an image in a layout is its org.opencontainers.image.ref.name, or what follows the colon
+of a full reference there or in io.containerd.image.name; of `docker save`, its RepoTags.
+
+  --ref REF              What the image is called in the layout, as a tag or in full.
+  --referrers            Also what refers to it: signatures, bills of materials. Without a tag
+                         they are among all that is imported anyway.
+  --root DIR             The registry's directory. [testdata]  storage.path  REGISTRY_STORAGE_PATH
+  --config FILE          The configuration file to take it, limits.manifest_bytes and
+                         tags.immutable from.
+
+All of it is read and checked before anything is written. Of a layout that is wrong, nothing is
+imported, and a line says which file of it is wrong. An archive is never unpacked; one that is
+compressed is inflated into uploads/ below DIR meanwhile. What an old docker saved holds no
+manifest: one is made (OCI's), always the same from the same archive.
+Exit status: 0 imported, 1 not.
+",
+    )
+}
+
+pub(super) fn export_help() -> String {
+    String::from(
+        "\
+Usage: registry export [FLAGS] NAME[:TAG|@DIGEST] LAYOUT
+
+Writes images of the repository NAME as an OCI image layout, which skopeo, podman, docker, oras and
+`registry import` read: every tag, or one manifest, with all that belongs to it. Works beside
+running servers.
+
+  registry export team/app layout               into a directory, which is made if it is not there
+  registry export team/app:v1 layout            a layout that is there keeps what it lists
+  registry export team/app:v1 app.tar           into an archive: .tar, .tar.gz, .tgz
+  skopeo copy oci:layout:v1 docker://...        pushes the same digest
+  skopeo copy oci-archive:app.tar:v1 ...
+
+  --referrers            Also what refers to it: signatures, bills of materials.
+  --copy                 Copy blobs into the directory. Without it they are hard links to the files
+                         below DIR wherever that can be, and take no room: then leave them as they
+                         are. Whoever writes into one, or gives it another owner, does so to the
+                         registry's.
+  --root DIR             The registry's directory. [testdata]  storage.path  REGISTRY_STORAGE_PATH
+  --config FILE          The configuration file to take it from.
+
+Files appear complete or not at all, index.json or the archive last.
+Exit status: 0 exported, 1 not.
+",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(command: &str, line: &str) -> Result<Command, String> {
+        let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        let read_file = |_: &Path| panic!("no file was named");
+        let parsed = match command {
+            "import" => parse_import(&arguments, [], read_file),
+            _ => parse_export(&arguments, [], read_file),
+        };
+        parsed.map_err(|error| error.message)
+    }
+
+    fn import(line: &str) -> (String, String, Import) {
+        match parse("import", line) {
+            Ok(Command::Import { root, layout, import, .. }) => {
+                (root.display().to_string(), layout.display().to_string(), import)
+            }
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn export(line: &str) -> (String, String, Export) {
+        match parse("export", line) {
+            Ok(Command::Export { root, layout, export }) => {
+                (root.display().to_string(), layout.display().to_string(), export)
+            }
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn two_operands_and_flags_anywhere() {
+        let (root, layout, asked) = import("--root /r layout team/app:v1 --ref docker.io/x:v2 --referrers");
+        assert_eq!((root.as_str(), layout.as_str(), asked.name.as_str()), ("/r", "layout", "team/app"));
+        assert_eq!(asked.tag.as_ref().map(Tag::as_str), Some("v1"));
+        assert_eq!((asked.named.as_deref(), asked.referrers), (Some("docker.io/x:v2"), true));
+        let (root, _, asked) = import("layout team/app");
+        assert_eq!((root.as_str(), asked.tag, asked.named, asked.referrers), ("testdata", None, None, false));
+
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let (_, layout, asked) = export(&format!("team/app@{digest} out.tar --copy"));
+        assert_eq!((layout.as_str(), asked.copy, asked.referrers), ("out.tar", true, false));
+        assert_eq!(asked.reference.map(|reference| reference.to_string()), Some(digest));
+        assert_eq!(export("team/app:v1 out").2.reference.map(|tag| tag.to_string()).as_deref(), Some("v1"));
+        assert_eq!(export("team/app out --referrers=false").2.reference, None);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_by_name() {
+        for (command, line, expect) in [
+            ("import", "layout", "it takes two things, LAYOUT NAME[:TAG], and 1 were given"),
+            ("import", "a b c", "and 3 were given"),
+            ("import", "layout localhost:5080/team/app:v1", "5080/team/app"),
+            ("import", "layout Team/app", "no address of a registry belongs to it"),
+            ("import", "layout app:.v1", ".v1"),
+            ("import", "layout app --copy", "--copy is not a flag"),
+            ("import", "layout app --ref", "--ref needs a value"),
+            ("export", "app", "it takes two things, NAME[:TAG|@DIGEST] LAYOUT, and 1 were given"),
+            ("export", "app@v1 out", "v1"),
+            ("export", "app:v1@sha256:00 out", "v1@sha256:00"),
+            ("export", "app out --ref x", "--ref is not a flag"),
+        ] {
+            let message = parse(command, line).unwrap_err();
+            assert!(message.contains(expect), "{command} {line}: {message}");
+        }
+    }
+
+    #[test]
+    fn the_help_fits_a_terminal() {
+        for text in [import_help(), export_help()] {
+            for line in text.lines() {
+                assert!(line.len() <= 100 && line.is_ascii() && line == line.trim_end(), "{line:?}");
+            }
+        }
+    }
+}

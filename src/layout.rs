@@ -1,0 +1,127 @@
+//! Layouts: images in files that other programs read and write. `registry import` and `registry export`.
+//!
+//! An OCI image layout (image-spec, image-layout.md) is a folder, or a tar of it:
+//!
+//! ```text
+//! layout/
+//! ├── oci-layout                   {"imageLayoutVersion": "1.0.0"}
+//! ├── index.json                   an image index: what is in here, and which names it has
+//! └── blobs/sha256/<hex>           every blob and every manifest
+//! ```
+//!
+//! `docker save` wrote another thing until version 25, with a `manifest.json` at its top; see [`docker`].
+//!
+//! The way in, each step with a file of its own:
+//!
+//! 1. [`source`]: a folder or an archive ([`archive`]), as names and bytes. Nothing is ever unpacked.
+//! 2. [`contents`]: what is in it, under which names, by digest. [`index`] reads `index.json`, [`docker`] what
+//!    `docker save` wrote.
+//! 3. [`choose`]: which of it is wanted, and under which tags.
+//! 4. [`plan`]: all of that is read, hashed and checked, down to the last layer. Nothing has been written yet.
+//! 5. [`import`]: bytes first, names last, by the functions that a push goes through.
+//!
+//! The way out: [`export`] finds what belongs to an image, [`target`] writes it.
+
+pub mod archive;
+pub mod choose;
+pub mod contents;
+pub mod docker;
+pub mod export;
+pub mod import;
+pub mod index;
+pub mod plan;
+pub mod source;
+pub mod target;
+
+use std::fmt;
+use std::io::{self, Read};
+
+use crate::digest::{Algorithm, Digest, Hasher};
+use crate::error::{Error, PathError};
+
+/// The file that says that a folder is a layout.
+pub const MARK_FILE: &str = "oci-layout";
+/// The file that says what is in it.
+pub const INDEX_FILE: &str = "index.json";
+/// What [`MARK_FILE`] holds. There is one version.
+pub const MARK: &str = "{\"imageLayoutVersion\": \"1.0.0\"}";
+const VERSION: &str = "1.0.0";
+
+/// The annotation with a manifest's name in a layout: a tag, or a full reference.
+pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// Where containerd and buildkit, and by them docker, write the full reference.
+pub const CONTAINERD_NAME: &str = "io.containerd.image.name";
+
+/// The buffer that content is read through.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// Why a layout cannot be read or written, for the one who typed the command.
+#[derive(Debug)]
+pub enum Failure {
+    /// It is not as it should be, or what was asked for is not there: what and where, and what to do about it.
+    Refused(String),
+    /// The store, or a disk.
+    Store(Error),
+}
+
+impl Failure {
+    /// `place` is a file of the layout.
+    fn at(place: &str, why: impl fmt::Display) -> Self {
+        Self::Refused(format!("{place}: {why}"))
+    }
+}
+
+/// What it repeats of a layout may hold anything, but gives no orders to a terminal.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::Refused(why) => why.clone(),
+            Self::Store(error) => error.log_text(),
+        };
+        text.chars().try_for_each(|c| match c.is_control() {
+            true => write!(f, "{}", c.escape_debug()),
+            false => write!(f, "{c}"),
+        })
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<PathError> for Failure {
+    fn from(error: PathError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Where a layout keeps content.
+pub fn blob_file(digest: &Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm(), digest.hex())
+}
+
+/// Reads to the end; the digest and the number of bytes.
+fn digest_of(content: &mut dyn Read, algorithm: Algorithm) -> io::Result<(Digest, u64)> {
+    let (mut hasher, mut buffer, mut length) = (Hasher::new(algorithm), vec![0; BUFFER_BYTES], 0);
+    loop {
+        match content.read(&mut buffer) {
+            Ok(0) => return Ok((hasher.finish(), length)),
+            Ok(count) => {
+                hasher.update(&buffer[..count]);
+                length += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Reads into memory, which grows with what is there and not with what is said to be; `None` when it is more than
+/// `limit` bytes.
+fn read_limited(content: impl Read, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    content.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= limit).then_some(bytes))
+}
