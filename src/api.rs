@@ -58,14 +58,14 @@ pub struct Outcome {
 }
 
 impl Api {
-    /// Answers a request, whatever it is.
-    pub fn respond(&self, request: &mut Request) -> Outcome {
+    /// Answers a request of `client`, whatever it is.
+    pub fn respond(&self, request: &mut Request, client: IpAddr) -> Outcome {
         let (mut user, mut warning) = (None, None);
         let route = request.check().and_then(|()| Route::parse(request.method(), request.path()));
         let working = Working::begin(route.as_ref().ok(), request.method());
         let is_probe = matches!(route, Ok(Route::Livez | Route::Readyz | Route::Metrics));
         let result = match &route {
-            Ok(route) => self.admit(route, request).and_then(|caller| {
+            Ok(route) => self.admit(route, request, client).and_then(|caller| {
                 user = caller.user().map(str::to_owned);
                 if access(route).change == Change::Write {
                     warning = self.room.admit()?;
@@ -94,10 +94,10 @@ impl Api {
     }
 
     /// Who asks, if they may. Credentials that are there twice are none.
-    fn admit(&self, route: &Route, request: &Request) -> Result<Caller<'_>, Error> {
+    fn admit(&self, route: &Route, request: &Request, client: IpAddr) -> Result<Caller<'_>, Error> {
         let mut lines = request.headers("Authorization");
         let authorization = lines.next().map(|first| lines.next().map_or(first, |_| ""));
-        self.auth.admit(route, authorization, self.client(request))
+        self.auth.admit(route, authorization, client)
     }
 
     /// Who asks, also by way of a proxy that is trusted.

@@ -4,7 +4,8 @@
 //! each, a gigabyte would be theirs to fill.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::quota::{Quota, Share};
 
 /// The size of a large buffer: a part of the processor's second cache. Smaller and larger ones measured slower.
 pub const LARGE_BYTES: usize = 512 << 10;
@@ -15,29 +16,29 @@ const SMALL_BYTES: usize = 32 << 10;
 /// How many large ones there are at a time.
 const LARGE_MAX: usize = 64;
 
-static LARGE: AtomicUsize = AtomicUsize::new(0);
+static LARGE: Quota = Quota::new();
+
+/// Documents and lists of up to so many bytes stay in memory while a client takes or sends them in its own time.
+pub const MEMORY_BYTES_MAX: usize = 64 << 10;
 
 /// A buffer.
 pub struct Buffer {
     bytes: Vec<u8>,
-    is_large: bool,
+    large: Option<Share>,
 }
 
 impl Buffer {
     /// One for up to `length` bytes in all: as large as is left, but not larger than needed.
     pub fn new(length: u64) -> Self {
-        let is_large = length > SMALL_BYTES as u64 && LARGE.fetch_add(1, Ordering::Relaxed) < LARGE_MAX;
-        if !is_large && length > SMALL_BYTES as u64 {
-            LARGE.fetch_sub(1, Ordering::Relaxed);
-        }
-        let most = if is_large { LARGE_BYTES } else { SMALL_BYTES };
+        let large = if length > SMALL_BYTES as u64 { LARGE.take(LARGE_MAX) } else { None };
+        let most = if large.is_some() { LARGE_BYTES } else { SMALL_BYTES };
         let bytes = vec![0; usize::try_from(length).unwrap_or(most).min(most)];
-        Self { bytes, is_large }
+        Self { bytes, large }
     }
 
     /// Is it one of the large ones?
     pub fn is_large(&self) -> bool {
-        self.is_large
+        self.large.is_some()
     }
 }
 
@@ -52,14 +53,6 @@ impl Deref for Buffer {
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u8] {
         &mut self.bytes
-    }
-}
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        if self.is_large {
-            LARGE.fetch_sub(1, Ordering::Relaxed);
-        }
     }
 }
 

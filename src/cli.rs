@@ -102,7 +102,7 @@ pub enum Command {
 pub struct UsageError {
     message: String,
     /// The command that tells more.
-    hint: &'static str,
+    hint: String,
 }
 
 impl fmt::Display for UsageError {
@@ -181,92 +181,42 @@ pub fn parse(
     if is_typed(["--version", "-V"]) {
         return Ok(Command::Version);
     }
-    match command {
-        Some("help") => match rest {
-            [] => help(None),
-            [command] => help(Some(command)),
-            [_, more, ..] => Err(general(format!("help takes one command, so what is {more:?}?"))),
-        },
-        Some("serve") | None => {
-            let typed = flags_only("serve", rest, &setting_flags())?;
-            let config = Config::load(&typed.flags, environment, read_file);
-            config
-                .map(|config| Command::Serve(Box::new(config)))
-                .map_err(|why| refusal("serve", why.to_string()))
-        }
-        Some("verify") => {
-            let mut typed = with_folder("verify", rest, VERIFY_FLAGS)?;
-            let repair = typed.take_switch("--repair").map_err(|message| refusal("verify", message))?;
-            let config = Config::load(&typed.flags, environment, read_file);
-            let root = config.map(|config| config.storage.path);
-            root.map(|root| Command::Verify { root, repair })
-                .map_err(|why| refusal("verify", why.to_string()))
-        }
-        Some("du") => {
-            let typed = with_folder("du", rest, CARE_FLAGS)?;
-            let config = Config::load(&typed.flags, environment, read_file);
-            let root = config.map(|config| config.storage.path);
-            root.map(Command::Du).map_err(|why| refusal("du", why.to_string()))
-        }
-        Some("gc") => {
-            let mut typed = with_folder("gc", rest, &[CARE_FLAGS, GC_FLAGS].concat())?;
-            let dry_run = typed.take_switch("--dry-run").map_err(|why| refusal("gc", why))?;
-            let config = Config::load(&typed.flags, environment, read_file);
-            let config = config.map_err(|why| refusal("gc", why.to_string()))?;
-            Ok(Command::Gc { root: config.storage.path, options: config.gc.options(), dry_run })
-        }
-        Some(command @ ("history" | "set-back")) => {
-            let load = |typed: &Typed| {
-                Config::load(&typed.flags, environment, read_file).map_err(|why| why.to_string())
+    let load =
+        |typed: &Typed| Config::load(&typed.flags, environment, read_file).map_err(|why| why.to_string());
+    let command = command.unwrap_or("serve");
+    let parsed = match command {
+        "help" => {
+            return match rest {
+                [] => help(None),
+                [command] => help(Some(command)),
+                [_, more, ..] => Err(general(format!("help takes one command, so what is {more:?}?"))),
             };
-            if command == "history" { tags::history(rest, load) } else { tags::set_back(rest, load) }
         }
-        Some("import") => layout::parse_import(rest, environment, read_file),
-        Some("export") => layout::parse_export(rest, environment, read_file),
-        Some(other) => Err(unknown_command(other)),
-    }
-}
-
-/// What a command that takes care of the files wants to know: where they are.
-const CARE_FLAGS: &[&str] = &["--root DIR", "--config FILE"];
-
-/// What `registry gc` wants to know beside that. All but the last are settings.
-const GC_FLAGS: &[&str] = &["--grace TIME", "--untagged", "--upload-max-age TIME", "--dry-run"];
-const VERIFY_FLAGS: &[&str] = &["--root DIR", "--config FILE", "--repair"];
-
-fn flags_only(command: &'static str, arguments: &[String], known: &[&str]) -> Result<Typed, UsageError> {
-    let typed = Typed::parse(arguments, known).map_err(|message| refusal(command, message))?;
-    match typed.operands.first() {
-        None => Ok(typed),
-        Some(operand) => {
-            Err(refusal(command, format!("{command} takes flags only, so what is {operand:?}?")))
-        }
-    }
-}
-
-/// A folder that is no flag's is the root.
-fn with_folder(command: &'static str, arguments: &[String], known: &[&str]) -> Result<Typed, UsageError> {
-    let mut typed = Typed::parse(arguments, known).map_err(|message| refusal(command, message))?;
-    typed.flags.extend(typed.operands.drain(..).map(|folder| ("--root".to_owned(), folder)));
-    let mut roots = typed.flags.iter().filter(|(flag, _)| flag == "--root").map(|(_, folder)| folder).skip(1);
-    match roots.next() {
-        None => Ok(typed),
-        Some(more) => Err(refusal(command, format!("{command} takes one folder, so what is {more:?}?"))),
-    }
-}
-
-fn refusal(command: &'static str, message: String) -> UsageError {
-    let hint = match command {
-        "verify" => "registry verify --help",
-        "gc" => "registry gc --help",
-        "du" => "registry du --help",
-        "history" => "registry history --help",
-        "set-back" => "registry set-back --help",
-        "import" => "registry import --help",
-        "export" => "registry export --help",
-        _ => "registry serve --help",
+        "serve" => serve(rest, load),
+        "verify" => care::verify(rest, load),
+        "gc" => care::gc(rest, load),
+        "du" => care::du(rest, load),
+        "history" => tags::history(rest, load),
+        "set-back" => tags::set_back(rest, load),
+        "import" => layout::import(rest, load),
+        "export" => layout::export(rest, load),
+        other => return Err(unknown_command(other)),
     };
-    UsageError { message, hint }
+    parsed.map_err(|message| UsageError { message, hint: format!("registry {command} --help") })
+}
+
+/// What came of the arguments of one command. Its help is the hint.
+type Parsed = Result<Command, String>;
+
+/// What all commands but `serve` want to know: where the files are.
+const ROOT_FLAGS: &[&str] = &["--root DIR", "--config FILE"];
+
+fn serve(arguments: &[String], load: impl FnOnce(&Typed) -> Result<Config, String>) -> Parsed {
+    let typed = Typed::parse(arguments, &setting_flags())?;
+    match typed.operands.first() {
+        None => Ok(Command::Serve(Box::new(load(&typed)?))),
+        Some(operand) => Err(format!("serve takes flags only, so what is {operand:?}?")),
+    }
 }
 
 fn help(command: Option<&str>) -> Result<Command, UsageError> {
@@ -285,7 +235,7 @@ fn unknown_command(given: &str) -> UsageError {
 }
 
 fn general(message: String) -> UsageError {
-    UsageError { message, hint: HINT }
+    UsageError { message, hint: HINT.to_owned() }
 }
 
 fn setting_flags() -> Vec<&'static str> {

@@ -53,6 +53,7 @@
 
 pub mod api;
 pub mod auth;
+pub mod background;
 pub mod base64;
 pub mod buffer;
 pub mod cli;
@@ -76,6 +77,7 @@ pub mod name;
 pub mod pattern;
 pub mod percent;
 pub mod proxies;
+pub mod quota;
 pub mod range;
 pub mod reference;
 pub mod response;

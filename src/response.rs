@@ -4,12 +4,10 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use crate::buffer::MEMORY_BYTES_MAX;
 use crate::clock::Utc;
 use crate::connections::Outgoing;
 use crate::error::Error;
-
-/// Bodies of up to so many bytes are kept in memory, and go out together with the head.
-pub const MEMORY_BYTES_MAX: usize = 64 << 10;
 
 /// An answer.
 pub struct Response {

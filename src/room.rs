@@ -6,10 +6,10 @@
 //! The disk is asked once a second at most. Only while pushes are refused it is asked for each of them, so that
 //! they go on as soon as there is room.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::background::Work;
 use crate::error::Error;
 use crate::log::{self, Level};
 use crate::percent::Percent;
@@ -21,6 +21,8 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// How often the disk is looked at when nobody pushes, so that the log tells of it all the same.
 const LOOK: Duration = Duration::from_secs(10);
+
+const WORK: Work = Work { name: "room", verb: "watch the disk", noun: "a look at the disk" };
 
 /// How much room there is, by the shares that are set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,16 +63,10 @@ impl Watch {
     }
 
     /// Looks now and then, also when nobody asks.
-    pub fn start(self: std::sync::Arc<Self>) {
-        let work = move || {
-            loop {
-                self.look();
-                thread::sleep(LOOK);
-            }
-        };
-        if let Err(error) = thread::Builder::new().name("room".to_owned()).spawn(work) {
-            log::event(Level::Error, "there is no thread to watch the disk with", &[("error", &error)]);
-        }
+    pub fn start(self: Arc<Self>) {
+        WORK.repeat(Duration::ZERO, LOOK, move || {
+            self.look();
+        });
     }
 
     /// The room on the disk, if the system tells.

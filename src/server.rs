@@ -48,13 +48,14 @@ impl Service {
 fn serve(api: &Api, mut request: Request) {
     let begin = Instant::now();
     // A bug in a handler costs not even the answer.
-    let outcome = catch_unwind(AssertUnwindSafe(|| api.respond(&mut request))).unwrap_or_else(|_| {
+    let client = api.client(&request);
+    let outcome = catch_unwind(AssertUnwindSafe(|| api.respond(&mut request, client))).unwrap_or_else(|_| {
         let (response, error) = (Response::error(&Error::Panicked), Some(Error::Panicked));
         metrics::error(&Error::Panicked);
         let working = Working::begin(None, request.method());
         Outcome { response, error, user: None, working, is_probe: false }
     });
-    let entry = Entry::new(&request, api.client(&request), &outcome);
+    let entry = Entry::new(&request, client, &outcome);
     let sent = request.answer(outcome.response);
     let duration = begin.elapsed();
     outcome.working.end(entry.status, entry.bytes_in, sent.bytes_out, duration);

@@ -2,13 +2,14 @@
 
 use super::{Api, Comparison, candidates, etag, is_known};
 use crate::auth::Caller;
+use crate::buffer::MEMORY_BYTES_MAX;
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::http::Request;
 use crate::manifest::{Manifest, media_type_of};
 use crate::name::RepositoryName;
 use crate::reference::{Reference, Tag};
-use crate::response::{MEMORY_BYTES_MAX, Payload, Response};
+use crate::response::{Payload, Response};
 use crate::route::Route;
 use crate::store::manifests::{Condition, NewManifest};
 use crate::store::spool::Document;

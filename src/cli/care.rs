@@ -1,4 +1,45 @@
-//! What is said of the commands that take care of a root: verify, gc, du.
+//! The commands that take care of a root: `registry verify`, `gc` and `du`.
+
+use super::{Command, Parsed, ROOT_FLAGS, Typed};
+use crate::config::Config;
+
+/// What `registry verify` wants to know beside where the files are.
+const VERIFY_FLAGS: &[&str] = &["--repair"];
+
+/// What `registry gc` wants to know. All but the last are settings.
+const GC_FLAGS: &[&str] = &["--grace TIME", "--untagged", "--upload-max-age TIME", "--dry-run"];
+
+/// What `registry verify [DIR]` means.
+pub(super) fn verify(arguments: &[String], load: impl FnOnce(&Typed) -> Result<Config, String>) -> Parsed {
+    let mut typed = with_folder("verify", arguments, VERIFY_FLAGS)?;
+    let repair = typed.take_switch("--repair")?;
+    Ok(Command::Verify { root: load(&typed)?.storage.path, repair })
+}
+
+/// What `registry gc [DIR]` means.
+pub(super) fn gc(arguments: &[String], load: impl FnOnce(&Typed) -> Result<Config, String>) -> Parsed {
+    let mut typed = with_folder("gc", arguments, GC_FLAGS)?;
+    let dry_run = typed.take_switch("--dry-run")?;
+    let config = load(&typed)?;
+    Ok(Command::Gc { root: config.storage.path, options: config.gc.options(), dry_run })
+}
+
+/// What `registry du [DIR]` means.
+pub(super) fn du(arguments: &[String], load: impl FnOnce(&Typed) -> Result<Config, String>) -> Parsed {
+    let typed = with_folder("du", arguments, &[])?;
+    Ok(Command::Du(load(&typed)?.storage.path))
+}
+
+/// A folder that is no flag's is the root.
+fn with_folder(command: &str, arguments: &[String], own: &[&str]) -> Result<Typed, String> {
+    let mut typed = Typed::parse(arguments, &[ROOT_FLAGS, own].concat())?;
+    typed.flags.extend(typed.operands.drain(..).map(|folder| ("--root".to_owned(), folder)));
+    let mut roots = typed.flags.iter().filter(|(flag, _)| flag == "--root").map(|(_, folder)| folder).skip(1);
+    match roots.next() {
+        None => Ok(typed),
+        Some(more) => Err(format!("{command} takes one folder, so what is {more:?}?")),
+    }
+}
 
 pub(super) fn verify_help() -> String {
     String::from(

@@ -1,115 +1,52 @@
 //! `registry import` and `registry export`: what was typed, and their help.
 
-use std::ffi::OsString;
-use std::io;
-use std::path::{Path, PathBuf};
-
-use super::{CARE_FLAGS, Command, Typed, UsageError, refusal};
+use super::tags::{name_and_tag, parse_name};
+use super::{Command, Parsed, ROOT_FLAGS, Typed};
 use crate::config::Config;
+use crate::digest::Digest;
 use crate::layout::export::Export;
 use crate::layout::import::Import;
-use crate::name::RepositoryName;
 use crate::reference::{Reference, Tag};
 
 const IMPORT_FLAGS: &[&str] = &["--ref REF", "--referrers"];
 const EXPORT_FLAGS: &[&str] = &["--referrers", "--copy"];
 
-/// Takes apart what follows `import`.
-pub(super) fn parse_import(
-    arguments: &[String],
-    environment: impl IntoIterator<Item = (OsString, OsString)>,
-    read_file: impl FnOnce(&Path) -> io::Result<String>,
-) -> Result<Command, UsageError> {
-    let refuse = |message: String| refusal("import", message);
-    let (own, config, operands) = split(arguments, IMPORT_FLAGS).map_err(refuse)?;
-    let [layout, target] = two(operands, "LAYOUT NAME[:TAG]").map_err(refuse)?;
-    let (name, tag) = match target.split_once(':') {
-        None => (target.as_str(), None),
-        Some((name, tag)) => (name, Some(tag)),
-    };
-    let name = parse_name(name).map_err(refuse)?;
-    let tag = tag.map(Tag::parse).transpose().map_err(|error| refuse(error.to_string()))?;
-    let config = Config::load(&config, environment, read_file).map_err(|why| refuse(why.to_string()))?;
-    let import = Import {
-        name,
-        tag,
-        named: own.value("--ref"),
-        referrers: own.is_set("--referrers"),
-        manifest_bytes_max: config.limits.manifest_bytes,
-    };
-    Ok(Command::Import {
-        root: config.storage.path,
-        immutable: config.tags.immutable,
-        layout: layout.into(),
-        import,
-    })
+/// What `registry import LAYOUT NAME[:TAG]` means.
+pub(super) fn import(arguments: &[String], load: impl FnOnce(&Typed) -> Result<Config, String>) -> Parsed {
+    let mut typed = Typed::parse(arguments, &[ROOT_FLAGS, IMPORT_FLAGS].concat())?;
+    let (named, referrers) = (typed.take("--ref"), typed.take_switch("--referrers")?);
+    let [layout, target] = two(&typed.operands, "LAYOUT NAME[:TAG]")?;
+    let (name, tag) = name_and_tag(target)?;
+    let config = load(&typed)?;
+    let import = Import { name, tag, named, referrers, manifest_bytes_max: config.limits.manifest_bytes };
+    let (root, immutable) = (config.storage.path, config.tags.immutable);
+    Ok(Command::Import { root, immutable, layout: layout.into(), import })
 }
 
-/// Takes apart what follows `export`.
-pub(super) fn parse_export(
-    arguments: &[String],
-    environment: impl IntoIterator<Item = (OsString, OsString)>,
-    read_file: impl FnOnce(&Path) -> io::Result<String>,
-) -> Result<Command, UsageError> {
-    let refuse = |message: String| refusal("export", message);
-    let (own, config, operands) = split(arguments, EXPORT_FLAGS).map_err(refuse)?;
-    let [source, layout] = two(operands, "NAME[:TAG|@DIGEST] LAYOUT").map_err(refuse)?;
+/// What `registry export NAME[:TAG|@DIGEST] LAYOUT` means.
+pub(super) fn export(arguments: &[String], load: impl FnOnce(&Typed) -> Result<Config, String>) -> Parsed {
+    let mut typed = Typed::parse(arguments, &[ROOT_FLAGS, EXPORT_FLAGS].concat())?;
+    let (referrers, copy) = (typed.take_switch("--referrers")?, typed.take_switch("--copy")?);
+    let [source, layout] = two(&typed.operands, "NAME[:TAG|@DIGEST] LAYOUT")?;
     let (name, reference) = match source.find([':', '@']) {
         None => (source.as_str(), None),
         Some(at) => (&source[..at], Some(&source[at..])),
     };
-    let name = parse_name(name).map_err(refuse)?;
+    let name = parse_name(name)?;
     let reference = match reference.map(|text| (text.starts_with('@'), &text[1..])) {
         None => Ok(None),
-        Some((true, digest)) => {
-            crate::digest::Digest::parse(digest).map(|digest| Some(Reference::Digest(digest)))
-        }
+        Some((true, digest)) => Digest::parse(digest).map(|digest| Some(Reference::Digest(digest))),
         Some((false, tag)) => Tag::parse(tag).map(|tag| Some(Reference::Tag(tag))),
     };
-    let reference = reference.map_err(|error| refuse(error.to_string()))?;
-    let config = Config::load(&config, environment, read_file).map_err(|why| refuse(why.to_string()))?;
-    let export = Export {
-        name,
-        reference,
-        referrers: own.is_set("--referrers"),
-        copy: own.is_set("--copy"),
-        manifest_bytes_max: config.limits.manifest_bytes,
-    };
-    Ok(Command::Export { root: config.storage.path, layout: PathBuf::from(layout), export })
+    let reference = reference.map_err(|error| error.to_string())?;
+    let config = load(&typed)?;
+    let export =
+        Export { name, reference, referrers, copy, manifest_bytes_max: config.limits.manifest_bytes };
+    Ok(Command::Export { root: config.storage.path, layout: layout.into(), export })
 }
 
-/// The flags that are a command's own.
-struct Own(Vec<(String, String)>);
-
-impl Own {
-    fn value(&self, flag: &str) -> Option<String> {
-        self.0.iter().rfind(|(name, _)| name == flag).map(|(_, value)| value.clone())
-    }
-
-    fn is_set(&self, flag: &str) -> bool {
-        self.value(flag).is_some_and(|value| value != "false")
-    }
-}
-
-type Split = (Own, Vec<(String, String)>, Vec<String>);
-
-/// Takes the command's own flags from those of the configuration.
-fn split(arguments: &[String], own: &[&str]) -> Result<Split, String> {
-    let known: Vec<&str> = CARE_FLAGS.iter().chain(own).copied().collect();
-    let typed = Typed::parse(arguments, &known)?;
-    let is_own = |name: &str| own.iter().any(|flag| flag.split(' ').next() == Some(name));
-    let (own, config) = typed.flags.into_iter().partition(|(name, _)| is_own(name));
-    Ok((Own(own), config, typed.operands))
-}
-
-fn two(operands: Vec<String>, what: &str) -> Result<[String; 2], String> {
-    <[String; 2]>::try_from(operands)
-        .map_err(|operands| format!("it takes two things, {what}, and {} were given", operands.len()))
-}
-
-/// Here names come without the registry's address, which people are used to type in front.
-fn parse_name(text: &str) -> Result<RepositoryName, String> {
-    RepositoryName::parse(text).map_err(|error| format!("{error}; no address of a registry belongs to it"))
+fn two<'a>(operands: &'a [String], what: &str) -> Result<&'a [String; 2], String> {
+    operands.try_into().map_err(|_| format!("it takes two things, {what}, and {} were given", operands.len()))
 }
 
 pub(super) fn import_help() -> String {
@@ -178,17 +115,15 @@ Exit status: 0 exported, 1 not.
 mod tests {
     use super::*;
 
-    fn parse(command: &str, line: &str) -> Result<Command, String> {
+    fn parse(command: &str, line: &str) -> Parsed {
         let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        let read_file = |_: &Path| panic!("no file was named");
-        let parsed = match command {
-            "import" => parse_import(&arguments, [], read_file),
-            _ => parse_export(&arguments, [], read_file),
+        let load = |typed: &Typed| {
+            Config::load(&typed.flags, [], |_| panic!("no file was named")).map_err(|why| why.to_string())
         };
-        parsed.map_err(|error| error.message)
+        if command == "import" { import(&arguments, load) } else { export(&arguments, load) }
     }
 
-    fn import(line: &str) -> (String, String, Import) {
+    fn parse_import(line: &str) -> (String, String, Import) {
         match parse("import", line) {
             Ok(Command::Import { root, layout, import, .. }) => {
                 (root.display().to_string(), layout.display().to_string(), import)
@@ -197,7 +132,7 @@ mod tests {
         }
     }
 
-    fn export(line: &str) -> (String, String, Export) {
+    fn parse_export(line: &str) -> (String, String, Export) {
         match parse("export", line) {
             Ok(Command::Export { root, layout, export }) => {
                 (root.display().to_string(), layout.display().to_string(), export)
@@ -208,19 +143,23 @@ mod tests {
 
     #[test]
     fn two_operands_and_flags_anywhere() {
-        let (root, layout, asked) = import("--root /r layout team/app:v1 --ref docker.io/x:v2 --referrers");
+        let (root, layout, asked) =
+            parse_import("--root /r layout team/app:v1 --ref docker.io/x:v2 --referrers");
         assert_eq!((root.as_str(), layout.as_str(), asked.name.as_str()), ("/r", "layout", "team/app"));
         assert_eq!(asked.tag.as_ref().map(Tag::as_str), Some("v1"));
         assert_eq!((asked.named.as_deref(), asked.referrers), (Some("docker.io/x:v2"), true));
-        let (root, _, asked) = import("layout team/app");
+        let (root, _, asked) = parse_import("layout team/app");
         assert_eq!((root.as_str(), asked.tag, asked.named, asked.referrers), ("testdata", None, None, false));
 
         let digest = format!("sha256:{}", "0".repeat(64));
-        let (_, layout, asked) = export(&format!("team/app@{digest} out.tar --copy"));
+        let (_, layout, asked) = parse_export(&format!("team/app@{digest} out.tar --copy"));
         assert_eq!((layout.as_str(), asked.copy, asked.referrers), ("out.tar", true, false));
         assert_eq!(asked.reference.map(|reference| reference.to_string()), Some(digest));
-        assert_eq!(export("team/app:v1 out").2.reference.map(|tag| tag.to_string()).as_deref(), Some("v1"));
-        assert_eq!(export("team/app out --referrers=false").2.reference, None);
+        assert_eq!(
+            parse_export("team/app:v1 out").2.reference.map(|tag| tag.to_string()).as_deref(),
+            Some("v1")
+        );
+        assert_eq!(parse_export("team/app out --referrers=false").2.reference, None);
     }
 
     #[test]

@@ -1,58 +1,51 @@
 //! `registry history` and `registry set-back`: the image that is meant.
 
-use super::{CARE_FLAGS, Command, Typed, UsageError, refusal};
+use super::{Command, Parsed, ROOT_FLAGS, Typed};
 use crate::config::Config;
 use crate::digest::Digest;
 use crate::name::RepositoryName;
 use crate::reference::Tag;
 
 /// What `registry history NAME[:TAG]` means.
-pub(super) fn history(
-    arguments: &[String],
-    load: impl FnOnce(&Typed) -> Result<Config, String>,
-) -> Result<Command, UsageError> {
-    let parse = || {
-        let typed = Typed::parse(arguments, CARE_FLAGS)?;
-        let [image] = typed.operands.as_slice() else {
-            return Err("history needs one image: registry history NAME[:TAG]".to_owned());
-        };
-        let (name, tag) =
-            image.split_once(':').map_or((image.as_str(), None), |(name, tag)| (name, Some(tag)));
-        let name = RepositoryName::parse(name).map_err(|error| error.to_string())?;
-        let tag = tag.map(Tag::parse).transpose().map_err(|error| error.to_string())?;
-        Ok(Command::History { root: load(&typed)?.storage.path, name, tag })
+pub(super) fn history(arguments: &[String], load: impl FnOnce(&Typed) -> Result<Config, String>) -> Parsed {
+    let typed = Typed::parse(arguments, ROOT_FLAGS)?;
+    let [image] = typed.operands.as_slice() else {
+        return Err("history needs one image: registry history NAME[:TAG]".to_owned());
     };
-    parse().map_err(|message| refusal("history", message))
+    let (name, tag) = name_and_tag(image)?;
+    Ok(Command::History { root: load(&typed)?.storage.path, name, tag })
 }
 
 /// What `registry set-back NAME:TAG [DIGEST]` means.
-pub(super) fn set_back(
-    arguments: &[String],
-    load: impl FnOnce(&Typed) -> Result<Config, String>,
-) -> Result<Command, UsageError> {
-    let parse = || {
-        let typed = Typed::parse(arguments, CARE_FLAGS)?;
-        let (image, digest) = match typed.operands.as_slice() {
-            [image] => (image, None),
-            [image, digest] => (image, Some(digest)),
-            _ => return Err("set-back needs a tag: registry set-back NAME:TAG [DIGEST]".to_owned()),
-        };
-        let Some((name, tag)) = image.split_once(':') else {
-            return Err(format!("{image:?} names no tag: registry set-back NAME:TAG [DIGEST]"));
-        };
-        let name = RepositoryName::parse(name).map_err(|error| error.to_string())?;
-        let tag = Tag::parse(tag).map_err(|error| error.to_string())?;
-        let digest = digest.map(|text| Digest::parse(text)).transpose().map_err(|error| error.to_string())?;
-        let config = load(&typed)?;
-        Ok(Command::SetBack {
-            root: config.storage.path,
-            immutable: config.tags.immutable,
-            name,
-            tag,
-            digest,
-        })
+pub(super) fn set_back(arguments: &[String], load: impl FnOnce(&Typed) -> Result<Config, String>) -> Parsed {
+    let typed = Typed::parse(arguments, ROOT_FLAGS)?;
+    let (image, digest) = match typed.operands.as_slice() {
+        [image] => (image, None),
+        [image, digest] => (image, Some(digest)),
+        _ => return Err("set-back needs a tag: registry set-back NAME:TAG [DIGEST]".to_owned()),
     };
-    parse().map_err(|message| refusal("set-back", message))
+    let (name, Some(tag)) = name_and_tag(image)? else {
+        return Err(format!("{image:?} names no tag: registry set-back NAME:TAG [DIGEST]"));
+    };
+    let digest = digest.map(|text| Digest::parse(text)).transpose().map_err(|error| error.to_string())?;
+    let config = load(&typed)?;
+    let (root, immutable) = (config.storage.path, config.tags.immutable);
+    Ok(Command::SetBack { root, immutable, name, tag, digest })
+}
+
+/// Takes `NAME[:TAG]` apart.
+pub(super) fn name_and_tag(image: &str) -> Result<(RepositoryName, Option<Tag>), String> {
+    let (name, tag) = match image.split_once(':') {
+        None => (image, None),
+        Some((name, tag)) => (name, Some(tag)),
+    };
+    let tag = tag.map(Tag::parse).transpose().map_err(|error| error.to_string());
+    Ok((parse_name(name)?, tag?))
+}
+
+/// Here names come without the registry's address, which people are used to type in front.
+pub(super) fn parse_name(text: &str) -> Result<RepositoryName, String> {
+    RepositoryName::parse(text).map_err(|error| format!("{error}; no address of a registry belongs to it"))
 }
 
 pub(super) fn history_help() -> String {

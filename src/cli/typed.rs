@@ -46,12 +46,22 @@ impl Typed {
         Ok(typed)
     }
 
+    /// Takes a flag out that is no setting. Of several, the last counts.
+    pub fn take(&mut self, flag: &str) -> Option<String> {
+        let mut value = None;
+        self.flags.retain_mut(|(name, given)| {
+            let is_other = name != flag;
+            if !is_other {
+                value = Some(std::mem::take(given));
+            }
+            is_other
+        });
+        value
+    }
+
     /// Takes a switch out that is no setting: was it set?
     pub fn take_switch(&mut self, flag: &str) -> Result<bool, String> {
-        let (of_it, others) = std::mem::take(&mut self.flags).into_iter().partition(|(name, _)| name == flag);
-        self.flags = others;
-        let of_it: Vec<(String, String)> = of_it;
-        match of_it.last().map(|(_, value)| value.as_str()) {
+        match self.take(flag).as_deref() {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
             Some(other) => Err(format!("{flag}: {other:?} is not true or false")),

@@ -69,7 +69,8 @@ impl<'a> Outgoing<'a> {
     pub fn send_file(&mut self, file: &File, mut start: u64, length: u64) -> io::Result<()> {
         let end = start + length;
         let mut buffer = Buffer::new(length);
-        let ahead = buffer.is_large().then(|| Ahead::of(self.socket)).flatten();
+        let is_worth_it = buffer.is_large() && length > u64::from(UNSENT_BYTES_MAX);
+        let ahead = if is_worth_it { Ahead::of(self.socket) } else { None };
         while start < end {
             let room = usize::try_from(end - start).map_or(buffer.len(), |left| left.min(buffer.len()));
             let count = file.read_at(&mut buffer[..room], start)?;

@@ -78,13 +78,11 @@ impl Source {
                 let path = folder.join(name);
                 match disk::metadata(&path)? {
                     None => return Ok(None),
-                    // Before it is opened: that of a pipe would wait for somebody to write to it.
                     Some(found) if !found.is_file() => return Err(Failure::at(name, "is no plain file")),
                     Some(_) => {}
                 }
-                let Some(file) = disk::open(&path)? else { return Ok(None) };
-                let size = file.metadata().map_err(disk::failed("look up", &path))?.len();
-                Ok(Some(Content::new(file, size)))
+                let opened = disk::open_file(&path)?;
+                Ok(opened.map(|(file, metadata)| Content::new(file, metadata.len())))
             }
         }
     }

@@ -1,10 +1,9 @@
 //! What the store holds, counted in the background.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::background::Work;
 use crate::clock::seconds_since_1970;
 use crate::log::{self, Level};
 use crate::store::Store;
@@ -28,20 +27,12 @@ pub fn last() -> Option<Count> {
     *LAST.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Counts what `store` holds, now and again whenever `interval` has passed since the last count ended, until the
-/// process ends. One at a time, and slowly. A count that fails leaves the one before.
+const WORK: Work = Work { name: "count", verb: "count the store", noun: "a count of the store" };
+
+/// Counts what `store` holds, now and again whenever `interval` has passed since the last count ended. One at a
+/// time, and slowly. A count that fails leaves the one before.
 pub fn start(store: Store, interval: Duration) {
-    let work = move || {
-        loop {
-            if catch_unwind(AssertUnwindSafe(|| count(&store))).is_err() {
-                log::event(Level::Error, "a count of the store broke off; the next one comes as usual", &[]);
-            }
-            thread::sleep(interval);
-        }
-    };
-    if let Err(error) = thread::Builder::new().name("count".to_owned()).spawn(work) {
-        log::event(Level::Error, "there is no thread to count the store with", &[("error", &error)]);
-    }
+    WORK.repeat(Duration::ZERO, interval, move || count(&store));
 }
 
 fn count(store: &Store) {

@@ -28,10 +28,9 @@ pub fn same(one: &Path, other: &Path) -> Result<Option<bool>, PathError> {
 
 /// Has `found` the bytes of the file at `source`? If it cannot be read to its end, it has not.
 pub fn same_bytes(found: &File, source: &Path) -> Result<bool, PathError> {
-    let Some(mut right) = disk::open(source)? else { return Ok(false) };
-    let length = |file: &File| file.metadata().map(|file| file.len()).map_err(failed("look up", source));
-    let mut left = length(&right)?;
-    if length(found)? != left {
+    let Some((mut right, metadata)) = disk::open_file(source)? else { return Ok(false) };
+    let mut left = metadata.len();
+    if found.metadata().map_err(failed("look up", source))?.len() != left {
         return Ok(false);
     }
     let (mut found, mut one, mut other) = (found, vec![0; BUFFER_BYTES], vec![0; BUFFER_BYTES]);

@@ -5,12 +5,12 @@
 //! as long as both are about as fast. Pushing 512 MiB over loopback into memory takes a quarter less time so.
 
 use std::num::NonZero;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use crate::buffer::LARGE_BYTES;
 use crate::digest::Hasher;
+use crate::quota::Quota;
 
 /// How many go round.
 const BUFFERS: usize = 4;
@@ -22,25 +22,8 @@ pub(super) struct Hashing {
     thread: JoinHandle<Hasher>,
 }
 
-/// How many of these threads there are. More than cores would gain nothing.
-static RUNNING: AtomicUsize = AtomicUsize::new(0);
-
-/// One of them, until it is dropped.
-struct Running;
-
-impl Running {
-    fn one_more() -> Option<Self> {
-        let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        let is_one_of = RUNNING.fetch_add(1, Ordering::Relaxed) < cores;
-        Some(Self).filter(|_| is_one_of && cores > 1) // dropped, it counts down
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        RUNNING.fetch_sub(1, Ordering::Relaxed);
-    }
-}
+/// These threads, of which there are no more than cores: more would gain nothing.
+static RUNNING: Quota = Quota::new();
 
 /// A buffer, the first so many bytes of which are to be hashed.
 struct Filled(Vec<u8>, usize);
@@ -48,7 +31,8 @@ struct Filled(Vec<u8>, usize);
 impl Hashing {
     /// Goes on with `hasher` in a thread. `None` where that would gain nothing, or no thread is to be had.
     pub(super) fn start(mut hasher: Hasher) -> Option<Self> {
-        let running = Running::one_more()?;
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        let running = if cores > 1 { RUNNING.take(cores)? } else { return None };
         let (full, filled) = sync_channel::<Filled>(BUFFERS);
         let (emptied, empty) = sync_channel(BUFFERS);
         for _ in 0..BUFFERS {

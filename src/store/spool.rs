@@ -7,31 +7,26 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::ops::Deref;
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::Store;
 use super::disk::{self, failed};
+use crate::buffer::MEMORY_BYTES_MAX;
 use crate::error::Error;
+use crate::quota::{Quota, Share};
 use crate::reference::UploadId;
-
-/// Up to so many bytes are kept in memory all the same.
-const MEMORY_BYTES_MAX: usize = 64 << 10;
 
 /// How many documents of more than that are in memory at a time, to be read and checked.
 const LARGE_MAX: usize = 4;
 
-/// Those that may still come.
-static FREE: Mutex<usize> = Mutex::new(LARGE_MAX);
-static FREED: Condvar = Condvar::new();
+static LARGE: Quota = Quota::new();
 
 /// A document in memory.
 pub struct Document {
     bytes: Vec<u8>,
-    _large: Option<Large>,
+    _large: Option<Share>,
 }
-
-/// The right to have a large document in memory, until it is dropped.
-struct Large;
 
 impl Store {
     /// Takes a whole body of at most `limit` bytes; `None` if it has more.
@@ -64,7 +59,7 @@ impl Store {
                 return Ok(None);
             }
         }
-        let large = Large::wait();
+        let large = LARGE.wait(LARGE_MAX);
         bytes.resize(usize::try_from(length).unwrap_or(usize::MAX), 0); // what has come, not what was announced
         file.read_exact_at(&mut bytes, 0).map_err(failed("read", &path))?;
         Ok(Some(Document { bytes, _large: Some(large) }))
@@ -78,7 +73,7 @@ impl Store {
     }
 
     /// A file that no longer has the name it was made under, and is gone when it is closed.
-    fn nameless(&self) -> Result<(File, std::path::PathBuf), Error> {
+    fn nameless(&self) -> Result<(File, PathBuf), Error> {
         let path = self.upload(&UploadId::random()?);
         let file = disk::create(&path)?;
         disk::remove(&path)?;
@@ -91,21 +86,5 @@ impl Deref for Document {
 
     fn deref(&self) -> &[u8] {
         &self.bytes
-    }
-}
-
-impl Large {
-    fn wait() -> Self {
-        let free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut free = FREED.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
-        *free -= 1;
-        Self
-    }
-}
-
-impl Drop for Large {
-    fn drop(&mut self) {
-        *FREE.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        FREED.notify_one();
     }
 }

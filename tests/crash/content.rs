@@ -6,6 +6,8 @@ use std::sync::LazyLock;
 use container_registry::digest::{Algorithm, Digest};
 use container_registry::manifest::Manifest;
 
+use crate::parts::random::Random;
+
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// A blob or a manifest.
@@ -80,8 +82,7 @@ fn index_of(child: &Thing) -> Vec<u8> {
 }
 
 fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut random = Random::new(seed);
-    std::iter::repeat_with(|| random.below(256) as u8).take(length).collect()
+    Random::new(seed, &[]).bytes(length)
 }
 
 /// A body that comes in small pieces, so that it takes several writes.
@@ -96,35 +97,5 @@ impl Read for Pieces<'_> {
         buffer[..count].copy_from_slice(piece);
         self.0 = rest;
         Ok(count)
-    }
-}
-
-/// Numbers that look random and are the same for the same seed (xorshift64*).
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Self {
-        let mut random = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        for _ in 0..4 {
-            random.next(); // so that seeds that are near have nothing in common
-        }
-        random
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
-    }
-
-    /// A number from 0, below `end`.
-    pub fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-
-    /// One of these.
-    pub fn one_of<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
-        &choices[self.below(choices.len())]
     }
 }

@@ -13,8 +13,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::Plan;
-use crate::content::Random;
 use crate::it::harness::{Registry, sha256};
+use crate::parts::random::Random;
 use crate::pusher::{Promises, Pusher, ask};
 
 const PUSHERS: u64 = 3;
@@ -31,14 +31,14 @@ struct Count {
 pub fn run(plan: Plan) -> String {
     let mut registry = Registry::start();
     let (promises, mut count) = (Promises::default(), Count::default());
-    let mut random = Random::new(plan.seed);
+    let mut random = Random::new(plan.seed, &[]);
     let mut seen = BTreeSet::new();
     for round in 0..plan.rounds as u64 {
         let life = Duration::from_millis(random.below(LIFE_MS) as u64);
         let server = registry.address;
         thread::scope(|scope| {
             for number in 0..PUSHERS {
-                let random = Random::new(plan.seed + PUSHERS * round + number + 1);
+                let random = Random::new(plan.seed, &[round, number]);
                 let pusher = Pusher { server, promises: &promises, random };
                 scope.spawn(|| pusher.run());
             }
@@ -108,7 +108,7 @@ fn check_sessions(registry: &Registry, promises: &Promises, random: &mut Random,
             count.gone += 1; // finished, and its answer lost
             continue;
         };
-        if offset == 0 || random.below(2) == 0 {
+        if offset == 0 || random.one_in(2) {
             registry.send("DELETE", &location, &[], b"").assert(204, &[]);
             count.cancelled += 1;
             continue;

@@ -9,8 +9,8 @@
 //!
 //! All of them use what the store tells an observer of its steps ([`container_registry::store::disk`]), and
 //! `registry verify` as the judge. Around them: [`content`] is what is pushed, [`acts`] and [`operations`] what is
-//! done ([`swept`]: by a sweep), [`shown`] what the API would say, [`table`] in which steps; [`child`] is the process that is stopped, [`did`] its
-//! steps written down, [`model`] a disk that loses power.
+//! done ([`swept`]: by a sweep), [`shown`] what the API would say, [`table`] in which steps; [`child`] is the process
+//! that is stopped, [`did`] its steps written down, [`model`] a disk that loses power.
 //!
 //! `cargo test` runs a short version, `make crash` all of it. `ROUNDS` is how often SIGKILL comes, and how many
 //! outcomes of a loss of power are looked at where there are too many for all; `SEED` replays a run. An argument
@@ -43,13 +43,15 @@ mod it {
     pub mod harness;
 }
 
-use std::env;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+/// What the tests in parts use.
+#[allow(dead_code)] // this is one of them
+#[path = "../parts/mod.rs"]
+mod parts;
+
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Instant, SystemTime};
 
 use container_registry::store::disk::{self, Observer};
 
@@ -68,10 +70,7 @@ const ROUNDS_SHORT: usize = 10;
 /// From so many rounds on, nothing is left out that can be counted.
 const ROUNDS_LONG: usize = 50;
 
-/// A part: its name, and what it does. It returns its counts, or panics.
-type Part = (&'static str, fn(Plan) -> String);
-
-const PARTS: &[Part] = &[
+const PARTS: &[parts::Part<Plan>] = &[
     ("steps", steps::run),
     ("faults", faults::run),
     ("told", told::run),
@@ -85,32 +84,10 @@ fn main() -> ExitCode {
     if let Some(code) = child::main().or_else(full::main) {
         return code;
     }
-    let number = |name| env::var(name).ok().map(|text| text.parse().expect(name));
-    let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_micros());
-    let plan = Plan {
-        rounds: number("ROUNDS").map_or(ROUNDS_SHORT, |rounds: u64| rounds as usize),
-        seed: number("SEED").unwrap_or(clock as u64 % 1_000_000),
-    };
-    let wanted: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str()));
-
-    println!("\ncrash tests, ROUNDS={} SEED={}", plan.rounds, plan.seed);
-    let (mut passed, mut failed) = (0, 0);
-    for (name, run) in PARTS.iter().filter(|(name, _)| is_wanted(name)) {
-        let start = Instant::now();
-        match catch_unwind(AssertUnwindSafe(|| run(plan))) {
-            Ok(counts) => {
-                passed += 1;
-                println!("{name}: {counts} ({:.1} s)", start.elapsed().as_secs_f64());
-            }
-            Err(_) => {
-                failed += 1;
-                println!("{name}: FAILED; to replay: ROUNDS={} SEED={}", plan.rounds, plan.seed);
-            }
-        }
-    }
-    println!("{passed} passed, {failed} failed\n");
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let rounds = parts::number("ROUNDS").map_or(ROUNDS_SHORT, |rounds| rounds as usize);
+    let plan = Plan { rounds, seed: parts::seed() };
+    let told = format!("ROUNDS={} SEED={}", plan.rounds, plan.seed);
+    parts::run("crash", &told, PARTS, plan)
 }
 
 /// What this process does at each step on the disk. Parts follow each other, and each has its own.

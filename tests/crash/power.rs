@@ -30,10 +30,11 @@ use container_registry::store::Store;
 
 use crate::acts::Act;
 use crate::child::{Order, Task};
-use crate::content::{Pieces, Random, name_of, thing};
+use crate::content::{Pieces, name_of, thing};
 use crate::did::Did;
 use crate::model::{Disk, Left, Tree, build};
 use crate::operations::{LIFE, OPERATIONS, Operation, TOGETHER};
+use crate::parts::random::Random;
 use crate::shown::{Shown, assert_sound, assert_sound_or_rotten, sessions, shown};
 use crate::{Plan, ROUNDS_LONG, on_all_cores, temporary_folder};
 
@@ -133,7 +134,7 @@ impl Record {
     /// Plays the record to every prefix.
     fn play(&self, plan: Plan) -> Count {
         let mut count = Count { prefixes: 0, outcomes: 0 };
-        let mut random = Random::new(plan.seed);
+        let mut random = Random::new(plan.seed, &[]);
         let mut seen = HashSet::new();
         let (mut disk, mut acknowledged) = (self.disk.clone(), 0);
         for cut in 0..=self.steps.len() {

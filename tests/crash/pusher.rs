@@ -6,8 +6,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use crate::content::{OCI_MANIFEST, Random};
+use crate::content::OCI_MANIFEST;
 use crate::it::harness::{Answer, Connection, Image, sha256};
+use crate::parts::random::Random;
 
 const REPOSITORIES: [&str; 3] = ["one", "two", "team/three"];
 const TAGS: [&str; 3] = ["latest", "v1", "v2"];
@@ -103,10 +104,10 @@ impl Pusher<'_> {
     }
 
     fn push_image(&mut self, name: &'static str) -> Option<()> {
-        let large = self.random.below(10) == 0;
+        let large = self.random.one_in(10);
         let length = 1 + self.random.below(if large { 400_000 } else { 20_000 });
-        let layer = self.bytes(length);
-        let config = self.bytes(100);
+        let layer = self.random.bytes(length);
+        let config = self.random.bytes(100);
         self.push_blob(name, &layer)?;
         self.push_blob(name, &config)?;
         let image = Image::new(&sha256(&config), config.len(), &sha256(&layer), layer.len());
@@ -146,7 +147,7 @@ impl Pusher<'_> {
     fn push_blob(&mut self, name: &'static str, bytes: &[u8]) -> Option<()> {
         let digest = sha256(bytes);
         let start = format!("/v2/{name}/blobs/uploads/");
-        if self.random.below(3) == 0 {
+        if self.random.one_in(3) {
             let answer = ask(self.server, "POST", &format!("{start}?digest={digest}"), &[], bytes)?;
             assert_eq!(answer.status, 201, "{answer:?}");
         } else {
@@ -184,9 +185,5 @@ impl Pusher<'_> {
         told.tags.get_mut(&(name, tag)).expect("what was asked")[at].done = Some(done);
         told.manifests.insert((name, digest), manifest.to_vec());
         Some(())
-    }
-
-    fn bytes(&mut self, length: usize) -> Vec<u8> {
-        (0..length).map(|_| self.random.below(256) as u8).collect()
     }
 }

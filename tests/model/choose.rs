@@ -3,7 +3,7 @@
 use crate::content::{ARTIFACT_TYPES, Content};
 use crate::model::Model;
 use crate::operation::{Chunk, Operation, Page, Put, Range, Session, Tags};
-use crate::random::Random;
+use crate::parts::random::Random;
 
 const TAGS: [&str; 7] = ["latest", "v1", "V1", "v1.0_rc-1", "_", "0", "zz"];
 /// What can be no tag.

@@ -7,7 +7,7 @@ use container_registry::descriptor::{DOCKER_LIST, DOCKER_MANIFEST, NON_DISTRIBUT
 use serde_json::{Value, json};
 
 use crate::it::harness::{OCI_INDEX, OCI_MANIFEST, sha256, sha512};
-use crate::random::Random;
+use crate::parts::random::Random;
 
 /// On either side of the buffers that bytes go through, and of 1 KiB, up to which a body comes whole.
 const BLOB_SIZES: [usize; 12] =

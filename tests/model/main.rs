@@ -30,7 +30,6 @@ mod operation;
 mod player;
 mod predict;
 mod race;
-mod random;
 mod referrers;
 mod request;
 mod session;
@@ -44,11 +43,13 @@ mod it {
     pub mod harness;
 }
 
+/// What the tests in parts use.
+#[path = "../parts/mod.rs"]
+mod parts;
+
 use std::env;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Instant, SystemTime};
 
 /// How much of it.
 #[derive(Clone, Copy)]
@@ -68,10 +69,7 @@ const SECONDS_SHORT: u64 = 2;
 /// Flags of the registries. They log what goes wrong; a line for each request is not looked at here.
 const QUIET: &[&str] = &["--log-level", "warn"];
 
-/// A part: its name, and what it does. It returns its counts, or panics.
-type Part = (&'static str, fn(Plan) -> String);
-
-const PARTS: &[Part] = &[
+const PARTS: &[parts::Part<Plan>] = &[
     ("alone", alone::run),
     ("together", together::run),
     ("referrers", referrers::run),
@@ -81,35 +79,14 @@ const PARTS: &[Part] = &[
 ];
 
 fn main() -> ExitCode {
-    let number = |name| env::var(name).ok().map(|text| text.parse().expect(name));
-    let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_micros());
     let plan = Plan {
-        rounds: number("ROUNDS").unwrap_or(ROUNDS_SHORT),
-        seconds: number("SECONDS").unwrap_or(SECONDS_SHORT),
-        seed: number("SEED").unwrap_or(clock as u64 % 1_000_000),
+        rounds: parts::number("ROUNDS").unwrap_or(ROUNDS_SHORT),
+        seconds: parts::number("SECONDS").unwrap_or(SECONDS_SHORT),
+        seed: parts::seed(),
     };
-    let wanted: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str()));
     use_memory();
-
     let told = format!("ROUNDS={} SECONDS={} SEED={}", plan.rounds, plan.seconds, plan.seed);
-    println!("\nmodel tests, {told}");
-    let (mut passed, mut failed) = (0, 0);
-    for (name, run) in PARTS.iter().filter(|(name, _)| is_wanted(name)) {
-        let start = Instant::now();
-        match catch_unwind(AssertUnwindSafe(|| run(plan))) {
-            Ok(counts) => {
-                passed += 1;
-                println!("{name}: {counts} ({:.1} s)", start.elapsed().as_secs_f64());
-            }
-            Err(_) => {
-                failed += 1;
-                println!("{name}: FAILED; to replay: {told}");
-            }
-        }
-    }
-    println!("{passed} passed, {failed} failed\n");
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    parts::run("model", &told, PARTS, plan)
 }
 
 /// Roots lie in memory where that is possible and nobody says otherwise: what is tested here does not depend on the

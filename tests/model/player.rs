@@ -6,7 +6,7 @@ use crate::history::History;
 use crate::it::harness::Answer;
 use crate::model::Model;
 use crate::operation::{Operation, shorten};
-use crate::random::Random;
+use crate::parts::random::Random;
 use crate::request::{Client, Request, request};
 use crate::tally::Tally;
 

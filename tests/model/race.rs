@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use crate::files;
 use crate::history::History;
 use crate::it::harness::Registry;
-use crate::random::Random;
+use crate::parts::random::Random;
 use crate::request::{Client, Request};
 use crate::tally::Tally;
 use crate::{Plan, QUIET};

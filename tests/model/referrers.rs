@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::content::{Blob, Document};
 use crate::files;
 use crate::it::harness::{Answer, OCI_INDEX, OCI_MANIFEST, Registry};
-use crate::random::Random;
+use crate::parts::random::Random;
 use crate::request::{Client, Request, manifest, uploads};
 use crate::tally::Tally;
 use crate::{Plan, QUIET};

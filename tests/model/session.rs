@@ -16,8 +16,8 @@ use crate::files;
 use crate::it::harness::{Answer, Registry};
 use crate::model::Model;
 use crate::operation::{Chunk, Operation, Session};
+use crate::parts::random::Random;
 use crate::player::Player;
-use crate::random::Random;
 use crate::request::{Client, Request, request, uploads};
 use crate::{Plan, QUIET};
 

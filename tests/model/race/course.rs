@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use super::registers::Registers;
 use super::swaps::Swaps;
 use crate::content::{Blob, Document};
-use crate::random::Random;
+use crate::parts::random::Random;
 use crate::request::{blob, manifest};
 
 pub const NAMES: [&str; 3] = ["a", "a/b", "library/hello"];

@@ -10,7 +10,7 @@ use crate::content::{Blob, Document};
 use crate::history::History;
 use crate::it::harness::{Answer, OCI_MANIFEST};
 use crate::operation::shorten;
-use crate::random::Random;
+use crate::parts::random::Random;
 use crate::request::{Client, Request, blob, manifest, quoted, uploads, with_query};
 use crate::tally::Tally;
 
