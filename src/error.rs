@@ -218,7 +218,7 @@ pub enum Error {
     },
 
     // ---- our side
-    /// Less than this share of the disk is free, and what brings more is refused.
+    /// Less than this share of the disk is free, or would be after it, and what brings more is refused.
     DiskNearlyFull(Percent),
     /// A file could not be read or written.
     Disk(PathError),
@@ -272,6 +272,11 @@ impl Error {
             Self::Random(_) => 500,
             Self::Panicked => 500,
         }
+    }
+
+    /// Is the disk full, or nearly so?
+    pub fn is_for_lack_of_room(&self) -> bool {
+        self.status() == 507
     }
 
     /// The code of the spec's table. The table is for what the client did; a failure of ours is `UNKNOWN`,
@@ -533,10 +538,10 @@ impl fmt::Display for Error {
             Self::DiskNearlyFull(share) => {
                 write!(
                     f,
-                    "the registry's disk is nearly full: less than {share} is free; nothing can be pushed"
+                    "the registry's disk is nearly full: less than {share} would be left free; nothing more is stored"
                 )
             }
-            Self::Disk(_) if self.status() == 507 => {
+            Self::Disk(_) if self.is_for_lack_of_room() => {
                 write!(f, "the registry's disk is full; nothing was stored")
             }
             Self::Disk(_) => write!(f, "the registry could not read or write its files; its log says why"),

@@ -190,7 +190,8 @@ impl Piece {
     }
 }
 
-/// The words behind the status code (RFC 9110, 15). Nobody decides by them.
+/// The words behind the status code (RFC 9110, 15). Nobody decides by them; but of a 5xx they are all that docker and
+/// skopeo show.
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
@@ -212,7 +213,7 @@ fn reason(status: u16) -> &'static str {
         416 => "Range Not Satisfiable",
         429 => "Too Many Requests",
         500 => "Internal Server Error",
-        507 => "Insufficient Storage",
+        507 => "Insufficient Storage: the registry's disk is full or nearly so, nothing was stored",
         _ => "Status",
     }
 }

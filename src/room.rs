@@ -3,9 +3,10 @@
 //! Two shares of the disk are set: with less than the first free there are warnings, with less than the second
 //! nothing that brings more is taken. A file system that runs short of files rather than of bytes counts as well.
 //!
-//! The disk is asked once a second at most. Only while pushes are refused it is asked for each of them, so that
-//! they go on as soon as there is room.
+//! The disk is asked once a second at most, and amid large bodies. Only while pushes are refused it is asked for each
+//! of them, so that they go on as soon as there is room.
 
+use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,9 @@ pub use crate::store::room::Room;
 
 /// How long an answer counts.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// After how many bytes of a body it is asked again: in pushes at once, each may be so far behind.
+const LOOK_BYTES: usize = 1 << 20;
 
 /// How often the disk is looked at when nobody pushes, so that the log tells of it all the same.
 const LOOK: Duration = Duration::from_secs(10);
@@ -86,6 +90,29 @@ impl Watch {
         }
     }
 
+    /// A body that there is room for, by the length that is announced. It is looked after while it comes, too: of
+    /// some nobody knows how long they are, and others come at the same time. Reading from it fails with
+    /// [`Error::DiskNearlyFull`] when there is no more room.
+    ///
+    /// # Errors
+    /// [`Error::DiskNearlyFull`]: not so much is taken.
+    pub fn admit_body<'w>(
+        &'w self,
+        length: Option<u64>,
+        body: impl Read + 'w,
+    ) -> Result<impl Read + 'w, Error> {
+        match self.is_short_after(length.unwrap_or(0)) {
+            true => Err(Error::DiskNearlyFull(self.refuse)),
+            false => Ok(Watched { watch: self, body, arrived: 0, looked_at: 0 }),
+        }
+    }
+
+    /// Would so many bytes be too many?
+    fn is_short_after(&self, bytes: u64) -> bool {
+        let after = |room: Room| Room { free_bytes: room.free_bytes.saturating_sub(bytes), ..room };
+        self.store.room().is_ok_and(|room| supply(after(room), self.warn, self.refuse) == Supply::Short)
+    }
+
     /// Can the registry do its work? Tried once a second at most.
     ///
     /// # Errors
@@ -150,6 +177,30 @@ impl Watch {
             ("files", &room.files),
         ];
         log::event(level, message, fields);
+    }
+}
+
+/// See [`Watch::admit_body`].
+struct Watched<'w, R> {
+    watch: &'w Watch,
+    body: R,
+    arrived: usize,
+    looked_at: usize,
+}
+
+impl<R: Read> Read for Watched<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.body.read(buffer)?;
+        self.arrived += count;
+        let is_due = self.arrived - self.looked_at >= LOOK_BYTES;
+        let is_end = count == 0 && self.arrived >= LOOK_BYTES;
+        if is_due || is_end {
+            self.looked_at = self.arrived;
+            if self.watch.is_short_after(count as u64) {
+                return Err(io::Error::other(Error::DiskNearlyFull(self.watch.refuse)));
+            }
+        }
+        Ok(count)
     }
 }
 

@@ -38,7 +38,8 @@ pub(super) fn start(
     }
     let algorithm = query.one("digest-algorithm")?.map(Algorithm::parse).transpose()?;
     if let Some(digest) = query.one("digest")?.map(Digest::parse).transpose()? {
-        api.store.push_blob(name, &digest, &mut request.body())?;
+        let mut body = api.room.admit_body(request.body_length(), request.body())?;
+        api.store.push_blob(name, &digest, &mut body)?;
         return Ok(created(api, name, &digest));
     }
     let id = api.store.start_upload(name, algorithm.unwrap_or(Algorithm::Sha256))?;
@@ -60,7 +61,11 @@ pub(super) fn patch(
     id: &UploadId,
 ) -> Result<Response, Error> {
     let mut upload = api.store.open_upload(name, id)?;
-    let chunk = receive(request, &mut upload);
+    let before = upload.offset();
+    let chunk = receive(api, request, &mut upload);
+    if chunk.as_ref().is_err_and(Error::is_for_lack_of_room) {
+        upload.roll_back(before)?; // nobody knows when the client comes back, and others need room, too
+    }
     upload.save()?; // also what came of a body that broke off
     chunk?;
     let offset = upload.offset();
@@ -78,7 +83,7 @@ pub(super) fn put(
     let digest = Digest::parse(request.query().one("digest")?.ok_or(Error::DigestMissing)?)?;
     let mut upload = api.store.open_upload(name, id)?;
     let before = upload.offset();
-    if let Err(error) = receive(request, &mut upload) {
+    if let Err(error) = receive(api, request, &mut upload) {
         upload.roll_back(before)?; // the same PUT may be tried again
         return Err(error);
     }
@@ -94,7 +99,7 @@ pub(super) fn cancel(api: &Api, name: &RepositoryName, id: &UploadId) -> Result<
 
 /// Adds a request's body to a session, if it belongs where the session ends. Without `Content-Range` it does:
 /// docker sends none.
-fn receive(request: &mut Request, upload: &mut Upload<'_>) -> Result<(), Error> {
+fn receive(api: &Api, request: &mut Request, upload: &mut Upload<'_>) -> Result<(), Error> {
     let before = upload.offset();
     let chunk = request.header("Content-Range").map(parse_content_range).transpose()?;
     if let Some(chunk) = chunk {
@@ -105,7 +110,7 @@ fn receive(request: &mut Request, upload: &mut Upload<'_>) -> Result<(), Error> 
             return Err(Error::ChunkLength { range: chunk.length, body: length });
         }
     }
-    upload.append(&mut request.body())?;
+    upload.append(&mut api.room.admit_body(request.body_length(), request.body())?)?;
     let length = upload.offset() - before;
     match chunk {
         Some(chunk) if chunk.length != length => {

@@ -161,7 +161,8 @@ impl Upload<'_> {
     /// off.
     ///
     /// # Errors
-    /// [`Error::BodyUnreadable`] from the client's side, [`Error::Disk`] from ours.
+    /// [`Error::BodyUnreadable`] from the client's side, [`Error::Disk`] from ours; what reading from `body` says,
+    /// if it is one of ours, too.
     pub fn append(&mut self, body: &mut dyn Read) -> Result<(), Error> {
         self.catch_up()?;
         let (mut buffer, mut beside) = (Buffer::new(u64::MAX), None);
@@ -205,7 +206,7 @@ impl Upload<'_> {
                 Ok(0) => return Ok(0),
                 Ok(count) => break count,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::BodyUnreadable(error)),
+                Err(error) => return Err(error.downcast().unwrap_or_else(Error::BodyUnreadable)),
             }
         };
         self.unseal()?;

@@ -17,7 +17,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 
 use crate::Plan;
 use crate::child::{NOBODY, is_root};
-use crate::it::harness::{Image, OCI_MANIFEST, Registry, eventually, sha256};
+use crate::it::harness::{Connection, Image, OCI_MANIFEST, Registry, eventually, sha256};
 use crate::pusher::ask;
 
 /// Makes a process the child: where to mount.
@@ -118,6 +118,7 @@ fn a_disk_that_fills_up_refuses_pushes_before_it_is_full(place: &Path) {
     let filler = place.join("filler");
     let fill_to = |percent: usize| fs::write(&filler, vec![0; (4 << 20) * percent / 100]).expect("room");
 
+    a_body_that_would_fill_the_disk_is_refused_and_leaves_nothing(&registry);
     fill_to(60);
     eventually("who pushes is warned", is_warned);
     registry.push_image("hello", "v1", &vec![0; LAYER_BYTES]); // which is no refusal
@@ -140,6 +141,29 @@ fn a_disk_that_fills_up_refuses_pushes_before_it_is_full(place: &Path) {
     }
 }
 
+/// Of 4 MiB, a quarter is to stay free.
+fn a_body_that_would_fill_the_disk_is_refused_and_leaves_nothing(registry: &Registry) {
+    let (session, large) = (registry.start_upload("hello"), vec![9; 3_400_000]);
+    registry.send("PATCH", &session, &[], &[9; 1000]).assert(202, &[]);
+    let before = registry.files("uploads");
+    let at_once = format!("/v2/hello/blobs/uploads/?digest={}", sha256(&large));
+    let at_the_end = format!("{session}?digest={}", sha256(&[vec![9; 1000], large.clone()].concat()));
+    // What is announced is refused before it comes, what is not, when there is no more room.
+    for (method, path) in [("POST", &at_once), ("PATCH", &session), ("PUT", &at_the_end)] {
+        let mut client = Connection::open(registry.address);
+        client.write(
+            format!("{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", large.len())
+                .as_bytes(),
+        );
+        client.read_answer(method).expect("an answer").assert_error(507, "UNKNOWN");
+        let chunked = Connection::open(registry.address).send_chunked(method, path, &[], &[&large]);
+        chunked.assert_error(507, "UNKNOWN");
+        assert_eq!(registry.files("uploads"), before, "{method}: something is left");
+        registry.get(&session).assert(204, &[("Range", "0-999")]);
+    }
+    registry.send("DELETE", &session, &[], b"").assert(204, &[]);
+}
+
 fn a_full_disk_refuses_pushes_and_recovers(place: &Path) {
     let mut registry = Registry::start_with(&["--refuse-free", "0%"]); // really full
     let image = registry.push_image("hello", "v1", &vec![0; LAYER_BYTES]);
@@ -148,7 +172,7 @@ fn a_full_disk_refuses_pushes_and_recovers(place: &Path) {
     fill(place);
 
     registry.send("PATCH", &location, &[], &blob).assert_error(507, "UNKNOWN");
-    registry.get(&location).assert(204, &[]); // it waits for better times
+    registry.get(&location).assert(204, &[("Range", "0-0")]); // it waits for better times, and takes no room
     assert_refuses(&registry, &image, 507);
     assert_serves(&registry, &image);
     assert!(registry.log().contains("No space left"), "{}", registry.log());
@@ -165,12 +189,9 @@ fn a_full_disk_refuses_pushes_and_recovers(place: &Path) {
     assert_recovers(&registry, &image);
 }
 
-/// The session has what fitted, which is known, and goes on from there.
+/// The session is as it was, and goes on.
 fn assert_recovers_session(registry: &Registry, location: &str, blob: &[u8]) {
-    let status = registry.get(location);
-    let last: usize = status.header("Range").and_then(|range| range[2..].parse().ok()).expect("a range");
-    let offset = if last == 0 { 0 } else { last + 1 };
-    registry.send("PATCH", location, &[], &blob[offset..]).assert(202, &[]);
+    registry.send("PATCH", location, &[], blob).assert(202, &[]);
     let digest = sha256(blob);
     registry.send("PUT", &format!("{location}?digest={digest}"), &[], b"").assert(201, &[]);
     registry.assert_holds("hello", &digest, blob);

@@ -280,7 +280,8 @@ fn with_hardly_any_room_pushes_are_refused_and_all_else_goes_on() {
     for (what, answer) in pushes(&short) {
         answer.assert_error(507, "UNKNOWN");
         let message = answer.json()["errors"][0]["message"].as_str().unwrap().to_owned();
-        let expect = "the registry's disk is nearly full: less than 100% is free; nothing can be pushed";
+        let expect =
+            "the registry's disk is nearly full: less than 100% would be left free; nothing more is stored";
         assert_eq!(message, expect, "{what}");
     }
     assert_eq!(short.snapshot(), before);
