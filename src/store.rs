@@ -12,10 +12,10 @@
 //! │       ├── _tags/latest -> ../_manifests/sha256/<hex>
 //! │       ├── _history/latest                  what the tag has been: a line of text for each time it was moved
 //! │       ├── _referrers/sha256/<subject hex>/sha256-<hex> -> ../../../_manifests/sha256/<hex>
-//! │       └── _lock                            empty; see below
+//! │       └── _lock, _turn                     empty; see below
 //! ├── uploads/<id>/                            an upload session: the bytes so far and what is needed to go on
 //! ├── quarantine/                              what `registry verify --repair` found to be wrong, if it did
-//! └── lock                                     empty; see below
+//! └── lock, turn                               empty; see below
 //! ```
 //!
 //! A hard link is a reference count: a file under `blobs/` with a link count of 1 belongs to no repository.
@@ -32,6 +32,9 @@
 //!   never held while anything slow happens.
 //!
 //! Whoever takes both takes the repository's first. Who only reads takes none.
+//!
+//! A lock that is shared by many one after the other would never be anybody's alone. So who wants one waits behind
+//! those who came before: at its turnstile, `_turn` or `turn`, which one holds for as long as one waits for the lock.
 //!
 //! A sweep removes repositories that hold nothing, and `_lock` with them. A lock on a file that has no name any
 //! more keeps nobody out, so whoever has got a lock looks whether the name still leads to it (`lock`, below).
@@ -78,7 +81,7 @@ pub struct Store {
     immutable: TagPatterns,
 }
 
-/// What a repository consists of, beside `_lock` and the repositories below it; what came last first.
+/// What a repository consists of, beside its locks and the repositories below it; what came last first.
 const KINDS: [&str; 4] = ["_referrers", "_tags", "_manifests", "_blobs"];
 
 /// A lock, held until it is dropped.
@@ -255,8 +258,9 @@ impl Store {
 
     fn lock_names(&self, how: Lock) -> Result<Guard, Error> {
         let path = self.root.join("lock");
+        let turn = self.root.join("turn");
         let gone = || failed("open", &path)(ErrorKind::NotFound.into()).into();
-        lock(&path, how)?.ok_or_else(gone)
+        lock(&path, &turn, how)?.ok_or_else(gone)
     }
 
     /// Shared, to bring something: nothing is removed from the repository. Makes it if it is not there.
@@ -275,7 +279,7 @@ impl Store {
     /// # Errors
     /// [`Error::NameUnknown`] when the repository is not there (any more).
     fn own_repository(&self, name: &RepositoryName) -> Result<Guard, Error> {
-        let guard = lock(&self.repository(name).join("_lock"), File::lock)?;
+        let guard = lock_repository(&self.repository(name), File::lock)?;
         guard.ok_or_else(|| Error::NameUnknown(name.clone()))
     }
 
@@ -288,7 +292,7 @@ impl Store {
             attempts += 1;
             match disk::create_folder(&folder, &self.root) {
                 Ok(()) => {
-                    if let Some(guard) = lock(&folder.join("_lock"), how)? {
+                    if let Some(guard) = lock_repository(&folder, how)? {
                         return Ok(guard);
                     }
                 }
@@ -312,12 +316,20 @@ fn is_for_a_folder_gone(error: &PathError) -> bool {
 /// One of the two ways to lock a file.
 type Lock = fn(&File) -> io::Result<()>;
 
+/// `None` if its folder is not there.
+fn lock_repository(folder: &Path, how: Lock) -> Result<Option<Guard>, Error> {
+    lock(&folder.join("_lock"), &folder.join("_turn"), how)
+}
+
 /// Locks a file, which is made if need be; `None` if its folder is not there. While we waited for the lock, the
 /// file may have lost its name, and somebody else locked another under it: then we do as they did.
-fn lock(path: &Path, how: Lock) -> Result<Option<Guard>, Error> {
+fn lock(path: &Path, turn: &Path, how: Lock) -> Result<Option<Guard>, Error> {
     loop {
+        let Some(turnstile) = disk::if_exists(disk::open_or_create(turn))? else { return Ok(None) };
+        turnstile.lock().map_err(failed("lock", turn))?;
         let Some(file) = disk::if_exists(disk::open_or_create(path))? else { return Ok(None) };
         how(&file).map_err(failed("lock", path))?;
+        drop(turnstile);
         if compare::is_at(&file, path)? {
             return Ok(Some(Guard { _file: file }));
         }

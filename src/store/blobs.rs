@@ -291,14 +291,19 @@ impl Store {
         Ok(())
     }
 
-    /// Removes bytes that no repository holds any more.
+    /// Removes bytes that no repository holds any more. Of many that takes a while, for which they lie elsewhere:
+    /// nobody can link to anything while the lock is ours.
     pub(super) fn release(&self, digest: &Digest) -> Result<Freed, Error> {
         let blob = self.blob(digest);
-        let _names = self.own_names()?;
-        match disk::metadata(&blob)?.filter(|metadata| metadata.nlink() == 1) {
-            Some(metadata) if disk::remove(&blob)? => Ok(Freed(Some(metadata.len()))),
-            _ => Ok(Freed(None)),
-        }
+        let (unheld, aside) = {
+            let _names = self.own_names()?;
+            match disk::metadata(&blob)?.filter(|metadata| metadata.nlink() == 1) {
+                Some(unheld) => (unheld, self.move_aside(digest, &blob)?),
+                None => return Ok(Freed(None)),
+            }
+        };
+        disk::remove(&aside.path)?;
+        Ok(Freed(Some(unheld.len())))
     }
 
     /// Are there bytes under `blobs/` that have no other name?

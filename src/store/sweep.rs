@@ -226,6 +226,7 @@ impl Sweeping<'_> {
         if disk::rename(&lock, &aside).is_err() {
             disk::remove(&lock)?;
         }
+        disk::remove(&folder.join("_turn"))?;
         let removed = disk::remove_empty_folder(&folder);
         drop(self);
         disk::remove(&aside)?;

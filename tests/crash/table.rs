@@ -332,7 +332,8 @@ const TABLE: &[(&str, &str)] = &[
         sync folder    repositories/a/_tags
         rename         repositories/a/_manifests/sha256/image to uploads/<id>
         sync folder    repositories/a/_manifests/sha256
-        remove         blobs/sha256/image
+        remove         uploads/<id>
+        rename         blobs/sha256/image to uploads/<id>
         remove         uploads/<id>",
     ),
     (
@@ -345,7 +346,8 @@ const TABLE: &[(&str, &str)] = &[
         sync folder    repositories/a/_tags
         rename         repositories/a/_manifests/sha256/signature to uploads/<id>
         sync folder    repositories/a/_manifests/sha256
-        remove         blobs/sha256/signature
+        remove         uploads/<id>
+        rename         blobs/sha256/signature to uploads/<id>
         remove         repositories/a/_referrers/sha256/image/sha256-signature
         remove         uploads/<id>
         sync folder    repositories/a/_referrers/sha256/image",
@@ -355,7 +357,8 @@ const TABLE: &[(&str, &str)] = &[
         "
         rename         repositories/a/_blobs/sha256/layer to uploads/<id>
         sync folder    repositories/a/_blobs/sha256
-        remove         blobs/sha256/layer
+        remove         uploads/<id>
+        rename         blobs/sha256/layer to uploads/<id>
         remove         uploads/<id>",
     ),
     (

@@ -36,7 +36,8 @@ pub fn check(registry: &Registry, model: &Model, content: &Content) -> Result<()
 /// what tags have been is not what they are.
 fn found(registry: &Registry) -> BTreeMap<String, String> {
     let of_interest = |path: &str, what: &str| {
-        let is_lock = path == "lock" || path.starts_with("repositories/") && path.ends_with("/_lock");
+        let is_lock = ["lock", "turn"].contains(&path)
+            || path.starts_with("repositories/") && (path.ends_with("/_lock") || path.ends_with("/_turn"));
         let is_beside =
             path.starts_with("uploads/") && (path.ends_with("/session.json") || path.ends_with("/hash.json"));
         let is_memory = path.starts_with("repositories/") && path.contains("/_history/");

@@ -57,7 +57,8 @@ pub const SWEEPS: &[(&str, &str)] = &[
         sync folder    repositories/a/_tags
         rename         repositories/a/_blobs/sha256/layer to uploads/<id>
         sync folder    repositories/a/_blobs/sha256
-        remove         blobs/sha256/layer
+        remove         uploads/<id>
+        rename         blobs/sha256/layer to uploads/<id>
         remove         uploads/<id>
         sync folder    repositories/a/_manifests/sha256
         sync folder    repositories/a/_manifests/sha512
@@ -66,6 +67,7 @@ pub const SWEEPS: &[(&str, &str)] = &[
         remove folder  repositories/a/_blobs
         remove folder  repositories/a/_history
         rename         repositories/a/_lock to uploads/<id>
+        remove         repositories/a/_turn
         remove folder  repositories/a
         remove         uploads/<id>",
     ),
@@ -77,11 +79,13 @@ pub const SWEEPS: &[(&str, &str)] = &[
         sync folder    repositories/a/_tags
         rename         repositories/a/_manifests/sha256/index to uploads/<id>
         sync folder    repositories/a/_manifests/sha256
-        remove         blobs/sha256/index
+        remove         uploads/<id>
+        rename         blobs/sha256/index to uploads/<id>
         remove         uploads/<id>
         rename         repositories/a/_manifests/sha256/image to uploads/<id>
         sync folder    repositories/a/_manifests/sha256
-        remove         blobs/sha256/image
+        remove         uploads/<id>
+        rename         blobs/sha256/image to uploads/<id>
         remove         uploads/<id>
         sync folder    repositories/a/_manifests/sha256
         sync folder    repositories/a/_manifests/sha512
@@ -89,8 +93,10 @@ pub const SWEEPS: &[(&str, &str)] = &[
         rename         repositories/a/_blobs/sha256/config to uploads/<id>
         rename         repositories/a/_blobs/sha256/layer to uploads/<id>
         sync folder    repositories/a/_blobs/sha256
-        remove         blobs/sha256/config
-        remove         blobs/sha256/layer
+        remove         uploads/<id>
+        rename         blobs/sha256/config to uploads/<id>
+        remove         uploads/<id>
+        rename         blobs/sha256/layer to uploads/<id>
         remove         uploads/<id>
         sync folder    repositories/a/_manifests/sha256
         sync folder    repositories/a/_manifests/sha512
@@ -101,6 +107,7 @@ pub const SWEEPS: &[(&str, &str)] = &[
         remove folder  repositories/a/_blobs
         remove folder  repositories/a/_history
         rename         repositories/a/_lock to uploads/<id>
+        remove         repositories/a/_turn
         remove folder  repositories/a
         remove         uploads/<id>",
     ),
@@ -112,7 +119,8 @@ pub const SWEEPS: &[(&str, &str)] = &[
         sync folder    repositories/a/_tags
         rename         repositories/a/_manifests/sha256/signature to uploads/<id>
         sync folder    repositories/a/_manifests/sha256
-        remove         blobs/sha256/signature
+        remove         uploads/<id>
+        rename         blobs/sha256/signature to uploads/<id>
         remove         repositories/a/_referrers/sha256/image/sha256-signature
         remove         uploads/<id>
         sync folder    repositories/a/_referrers/sha256/image
@@ -122,8 +130,10 @@ pub const SWEEPS: &[(&str, &str)] = &[
         rename         repositories/a/_blobs/sha256/config to uploads/<id>
         rename         repositories/a/_blobs/sha256/layer to uploads/<id>
         sync folder    repositories/a/_blobs/sha256
-        remove         blobs/sha256/config
-        remove         blobs/sha256/layer
+        remove         uploads/<id>
+        rename         blobs/sha256/config to uploads/<id>
+        remove         uploads/<id>
+        rename         blobs/sha256/layer to uploads/<id>
         remove         uploads/<id>
         sync folder    repositories/a/_manifests/sha256
         sync folder    repositories/a/_manifests/sha512
@@ -141,6 +151,7 @@ pub const SWEEPS: &[(&str, &str)] = &[
         remove folder  repositories/a/_blobs
         remove folder  repositories/a/_history
         rename         repositories/a/_lock to uploads/<id>
+        remove         repositories/a/_turn
         remove folder  repositories/a
         remove         uploads/<id>",
     ),

@@ -142,7 +142,8 @@ fn what_is_referred_to_while_a_sweep_waits_stays() {
         thread::scope(|scope| {
             let sweep = scope.spawn(|| registry.run("gc", &["--grace", "0s", flag]));
             eventually("the sweep waits", || is_waited_for(&lock));
-            registry.put_manifest("a", "v1", OCI_MANIFEST, &image.manifest).assert(201, &[]);
+            let tags = registry.path("repositories/a/_tags"); // by hand: a push would wait
+            fs::create_dir_all(&tags).and_then(|()| fs::write(tags.join("v1"), &image.manifest)).unwrap();
             if flag == "--untagged" {
                 // What nothing refers to still is another's, and goes.
                 drop(lock);
@@ -154,8 +155,31 @@ fn what_is_referred_to_while_a_sweep_waits_stays() {
                 assert_eq!(sweep.join().unwrap().assert_done(), freed(0, 0, 0));
             }
         });
-        registry.assert_tagged("a", "v1", &image.digest, &image.manifest);
+        assert_eq!(registry.get("/v2/a/manifests/v1").body, image.manifest);
         registry.get(&format!("/v2/a/blobs/{}", image.layer)).assert(200, &[]);
     }
     registry.assert_sound();
+}
+
+/// flock lets those in who share a lock, past one who waits to have it alone: without a turnstile a delete would wait
+/// for as long as there is always one more push.
+#[test]
+fn who_wants_a_repository_alone_comes_before_those_who_come_later() {
+    let registry = Registry::start();
+    let image = push(&registry, "a", "v1", "layer");
+    let pushing = File::open(registry.path("repositories/a/_lock")).unwrap();
+    pushing.lock_shared().unwrap();
+    thread::scope(|scope| {
+        let deleted = scope.spawn(|| delete(&registry, "/v2/a/manifests/v1"));
+        eventually("the delete waits", || is_waited_for(&pushing));
+        let pushed =
+            scope.spawn(|| registry.put_manifest("a", "v2", OCI_MANIFEST, &image.manifest).assert(201, &[]));
+        let turn = File::open(registry.path("repositories/a/_turn")).unwrap();
+        eventually("the push waits behind it", || is_waited_for(&turn));
+        assert!(!registry.path("repositories/a/_tags/v2").exists());
+        drop(pushing);
+        deleted.join().unwrap();
+        pushed.join().unwrap();
+    });
+    assert_eq!(registry.files("repositories/a/_tags"), ["v2"]);
 }
