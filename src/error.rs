@@ -217,6 +217,14 @@ pub enum Error {
         current: Option<Digest>,
     },
 
+    /// What was to be deleted belongs to a tag that is set once and stays as it is.
+    TagNeeds {
+        /// The tag.
+        tag: Tag,
+        /// What was to be deleted.
+        digest: Digest,
+    },
+
     // ---- our side
     /// Less than this share of the disk is free, or would be after it, and what brings more is refused.
     DiskNearlyFull(Percent),
@@ -265,7 +273,7 @@ impl Error {
             Self::ManifestBlobUnknown(_) => 404,
             Self::TooManyTags { .. } => 414,
             Self::PreconditionFailed { .. } | Self::ConditionFailed => 412,
-            Self::TagImmutable { .. } => 403,
+            Self::TagImmutable { .. } | Self::TagNeeds { .. } => 403,
             Self::DiskNearlyFull(_) => 507,
             Self::Disk(error) if error.is_for_lack_of_room() => 507,
             Self::Disk(_) => 500,
@@ -315,7 +323,7 @@ impl Error {
             Self::ManifestBlobUnknown(_) => "MANIFEST_BLOB_UNKNOWN",
             Self::TooManyTags { .. } => "MANIFEST_INVALID",
             Self::PreconditionFailed { .. } | Self::ConditionFailed => "DENIED",
-            Self::TagImmutable { .. } => "DENIED",
+            Self::TagImmutable { .. } | Self::TagNeeds { .. } => "DENIED",
             Self::DiskNearlyFull(_) => "UNKNOWN",
             Self::Disk(_) => "UNKNOWN",
             Self::Random(_) => "UNKNOWN",
@@ -342,7 +350,8 @@ impl Error {
             Self::UploadOutOfOrder { .. } | Self::ChunkLength { .. } | Self::DigestMismatch { .. } => None,
             Self::NameUnknown(_) | Self::ManifestUnknown { .. } | Self::ManifestInvalid { .. } => None,
             Self::ManifestTooLarge { .. } | Self::ManifestBlobUnknown(_) | Self::TooManyTags { .. } => None,
-            Self::PreconditionFailed { .. } | Self::ConditionFailed | Self::TagImmutable { .. } => None,
+            Self::PreconditionFailed { .. } | Self::ConditionFailed => None,
+            Self::TagImmutable { .. } | Self::TagNeeds { .. } => None,
             Self::DiskNearlyFull(_) | Self::Disk(_) | Self::Random(_) | Self::Panicked => None,
         }
     }
@@ -398,6 +407,9 @@ impl Error {
                 json!({ "current": current.as_ref().map(Digest::to_string) })
             }
             Self::ConditionFailed => Value::Null,
+            Self::TagNeeds { tag, digest } => {
+                json!({ "tag": tag.as_str(), "digest": digest.to_string() })
+            }
             Self::TagImmutable { name, tag, current } => json!({
                 "name": name.as_str(),
                 "tag": tag.as_str(),
@@ -534,6 +546,9 @@ impl fmt::Display for Error {
             Self::TagImmutable { name, tag, current } => {
                 write!(f, "the tag {tag} of {name} is immutable: it can be neither moved nor deleted")?;
                 current.as_ref().map_or(Ok(()), |digest| write!(f, "; it is {digest}"))
+            }
+            Self::TagNeeds { tag, digest } => {
+                write!(f, "{digest} belongs to the tag {tag}, which is immutable: it cannot be deleted")
             }
             Self::DiskNearlyFull(share) => {
                 write!(

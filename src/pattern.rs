@@ -114,6 +114,11 @@ impl TagPatterns {
         text.split(',').map(one).collect::<Option<_>>().map(Self)
     }
 
+    /// Can a tag of this repository be one of them?
+    pub fn match_a_tag_of(&self, name: &RepositoryName) -> bool {
+        self.0.iter().any(|(names, _)| names.matches(name))
+    }
+
     /// Is this tag one of them?
     pub fn match_tag(&self, name: &RepositoryName, tag: &Tag) -> bool {
         self.0.iter().any(|(names, tags)| tags.match_text(tag.as_str()) && names.matches(name))
@@ -173,7 +178,9 @@ mod tests {
         let parsed = TagPatterns::parse(patterns).unwrap();
         let is_one = |text: &str| {
             let (repository, tag) = text.split_once(':').unwrap();
-            parsed.match_tag(&name(repository), &Tag::parse(tag).unwrap())
+            let is_one = parsed.match_tag(&name(repository), &Tag::parse(tag).unwrap());
+            assert!(parsed.match_a_tag_of(&name(repository)) || !is_one);
+            is_one
         };
         matching.iter().for_each(|text| assert!(is_one(text), "{patterns} should match {text}"));
         others.iter().for_each(|text| assert!(!is_one(text), "{patterns} should not match {text}"));
@@ -191,6 +198,8 @@ mod tests {
         check_tags("a:*", &["a:v1.0_X-y"], &["b:v1"]);
         check_tags("**:**", &["a/b/c:latest"], &[]);
         check_tags("", &[], &["a:v1"]);
+        let patterns = TagPatterns::parse("library/*:v*").unwrap();
+        assert!(patterns.match_a_tag_of(&name("library/a")) && !patterns.match_a_tag_of(&name("a")));
     }
 
     #[test]

@@ -42,6 +42,7 @@
 //! Every path below the root is made in this file, from parsed names only.
 
 pub mod blobs;
+mod bound;
 pub mod catalog;
 pub mod compare;
 pub mod disk;

@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::Store;
+use super::bound::Bound;
 use super::compare;
 use super::disk::{self, Linked};
 use crate::digest::Digest;
@@ -83,13 +84,17 @@ impl Store {
     /// Takes a blob from a repository. When it was the last one to hold it, the bytes go too.
     ///
     /// # Errors
-    /// [`Error::BlobUnknown`] or [`Error::NameUnknown`].
+    /// [`Error::BlobUnknown`] or [`Error::NameUnknown`]; [`Error::TagNeeds`].
     pub fn delete_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<(), Error> {
         let path = self.held_blob(name, digest);
         if !self.has_blob(name, digest)? {
             return Err(self.no_blob(name, digest));
         }
+        let mut bound = Bound::default();
+        self.read_bound(name, &mut bound)?;
         let _repository = self.own_repository(name)?;
+        self.read_bound(name, &mut bound)?;
+        bound.require_free(digest)?;
         if !self.has_blob(name, digest)? {
             return Err(self.no_blob(name, digest)); // somebody was faster
         }

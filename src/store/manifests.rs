@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::Store;
 use super::blobs::{parent, sync_folder_of};
+use super::bound::Bound;
 use super::compare;
 use super::disk;
 use super::tags::TagTarget;
@@ -302,11 +303,15 @@ impl Store {
     /// opposite order of their coming, so that no crash leaves one without bytes.
     ///
     /// # Errors
-    /// [`Error::ManifestUnknown`] or [`Error::NameUnknown`]; [`Error::TagImmutable`].
+    /// [`Error::ManifestUnknown`] or [`Error::NameUnknown`]; [`Error::TagNeeds`].
     pub fn delete_manifest(&self, name: &RepositoryName, digest: &Digest) -> Result<(), Error> {
         let reference = Reference::Digest(digest.clone());
         self.look_at_manifest(name, &reference)?;
+        let mut bound = Bound::default();
+        self.read_bound(name, &mut bound)?;
         let _repository = self.own_repository(name)?;
+        self.read_bound(name, &mut bound)?;
+        bound.require_free(digest)?;
         let stored = self.look_at_manifest(name, &reference)?; // again: somebody may have been faster
         self.delete_tags_of(name, digest)?;
         if self.has_manifest(name, digest)? {

@@ -6,7 +6,7 @@ use std::thread;
 use serde_json::json;
 
 use crate::harness::users::{Users, login};
-use crate::harness::{Answer, Image, OCI_MANIFEST, Registry};
+use crate::harness::{Answer, Image, OCI_INDEX, OCI_MANIFEST, Registry, sha256};
 use crate::history::images;
 
 fn put(registry: &Registry, reference: &str, image: &Image) -> Answer {
@@ -24,6 +24,15 @@ fn assert_refused(answer: &Answer, tag: &str, current: &str) {
     assert_eq!(error["detail"], json!({ "name": "a", "tag": tag, "current": current }));
     let message =
         format!("the tag {tag} of a is immutable: it can be neither moved nor deleted; it is {current}");
+    assert_eq!(error["message"], message);
+}
+
+#[track_caller]
+fn assert_needed(answer: &Answer, tag: &str, digest: &str) {
+    answer.assert_error(403, "DENIED");
+    let error = &answer.json()["errors"][0];
+    assert_eq!(error["detail"], json!({ "tag": tag, "digest": digest }));
+    let message = format!("{digest} belongs to the tag {tag}, which is immutable: it cannot be deleted");
     assert_eq!(error["message"], message);
 }
 
@@ -89,7 +98,7 @@ fn an_immutable_tag_goes_neither_by_its_name_nor_with_its_manifest() {
     put(&registry, "other", &images[1]).assert(201, &[]);
     let before = registry.snapshot();
     assert_refused(&delete(&registry, "v1"), "v1", &images[0].digest);
-    assert_refused(&delete(&registry, &images[0].digest), "v1", &images[0].digest);
+    assert_needed(&delete(&registry, &images[0].digest), "v1", &images[0].digest);
     assert_eq!(registry.snapshot(), before, "the other tag of the manifest is there too");
     delete(&registry, "v2").assert_error(404, "MANIFEST_UNKNOWN");
     for reference in ["latest", &images[1].digest] {
@@ -107,6 +116,34 @@ fn an_immutable_tag_goes_neither_by_its_name_nor_with_its_manifest() {
     std::fs::rename(tags.join("w1"), tags.join("v1")).unwrap(); // whoever has the files can do what they like
     let refused = set_back(&[]);
     assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("is immutable"));
+}
+
+/// Without one of its layers it would be another image, or none.
+#[test]
+fn what_an_immutable_tag_stands_for_stays_to_the_last_layer() {
+    let registry = Registry::start_with(&["--immutable", "a:v*"]);
+    let images = images(&registry, 3);
+    let index = |image: &Image| {
+        let (digest, size) = (&image.digest, image.manifest.len());
+        let child = json!({ "mediaType": OCI_MANIFEST, "digest": digest, "size": size });
+        json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [child] }).to_string()
+    };
+    let bound = index(&images[0]);
+    put(&registry, "dev", &images[0]).assert(201, &[]); // the index's child, under a tag that can go
+    registry.put_manifest("a", "v1", OCI_INDEX, bound.as_bytes()).assert(201, &[]);
+    std::fs::write(registry.path("repositories/a/_tags/v2"), &images[1].manifest).unwrap(); // by hand
+    put(&registry, "other", &images[2]).assert(201, &[]);
+    let before = registry.snapshot();
+    assert_needed(&delete(&registry, &sha256(bound.as_bytes())), "v1", &sha256(bound.as_bytes()));
+    for (tag, image) in [("v1", &images[0]), ("v2", &images[1])] {
+        assert_needed(&delete(&registry, &image.digest), tag, &image.digest);
+        let layer = registry.send("DELETE", &format!("/v2/a/blobs/{}", image.layer), &[], b"");
+        assert_needed(&layer, tag, &image.layer);
+    }
+    assert_eq!(registry.snapshot(), before);
+    delete(&registry, "dev").assert(202, &[]);
+    delete(&registry, &images[2].digest).assert(202, &[]);
+    registry.send("DELETE", &format!("/v2/a/blobs/{}", images[2].layer), &[], b"").assert(202, &[]);
 }
 
 #[test]
