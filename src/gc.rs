@@ -16,6 +16,8 @@
 //! nothing is to go, a sweep only reads.
 //!
 //! In a repository with a manifest that cannot be read nothing is swept, since nobody knows what it refers to.
+//!
+//! And one thing comes back: a name under `blobs/` that is gone while a repository holds the bytes.
 
 pub mod background;
 mod forecast;
@@ -194,6 +196,7 @@ impl Sweep<'_> {
             self.manifests(name, &mut references)?;
         }
         self.blobs(name, &mut references)?;
+        self.store.put_homes_back(name)?;
         if !self.store.leftovers(name)?.is_empty()
             && let Some(sweeping) = self.store.sweep(name)?
         {

@@ -16,6 +16,7 @@ use super::disk::{self, Linked};
 use super::walk::{FileId, Kind};
 use crate::digest::Digest;
 use crate::error::Error;
+use crate::log::{self, Level};
 use crate::name::RepositoryName;
 use crate::reference::Tag;
 
@@ -91,6 +92,27 @@ impl Store {
         Ok(linked == Linked::Done)
     }
 
+    /// Gives right bytes that a repository holds their name under `blobs/` again, where it is gone. It goes when bytes
+    /// lie in more files than one, and the last repository lets go of the one with that name: the link count does not
+    /// tell of the others. That is so when there are more repositories than a file can have names, and in a copy of
+    /// a store that broke the links apart.
+    pub fn put_homes_back(&self, name: &RepositoryName) -> Result<(), Error> {
+        for kind in [Kind::Blobs, Kind::Manifests] {
+            for digest in self.held_digests_of(name, kind)? {
+                if disk::metadata(&self.blob(&digest))?.is_some() {
+                    continue;
+                }
+                let held = self.held_as(name, kind, &digest);
+                let is_right = self.digest_of(&held, digest.algorithm(), &|_| {})?.as_ref() == Some(&digest);
+                if is_right && self.mend_home(&digest, None, &held)? {
+                    let fields: &log::Fields<'_> = &[("digest", &digest), ("held_by", name)];
+                    log::event(Level::Warn, "a name under blobs/ was gone, and is back", fields);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Takes wrong bytes' name under `blobs/`. Says whether it was theirs.
     pub fn drop_home(&self, digest: &Digest, wrong: &File) -> Result<bool, Error> {
         let home = self.blob(digest);
@@ -139,10 +161,7 @@ impl Store {
         if self.digest_of(&self.blob(digest), digest.algorithm(), &|_| {})?.as_ref() != Some(digest) {
             return Ok(false);
         }
-        let held = match kind {
-            Kind::Blobs => self.held_blob(name, digest),
-            Kind::Manifests => self.held_manifest(name, digest),
-        };
+        let held = self.held_as(name, kind, digest);
         let _repository = self.own_repository(name)?;
         Ok(disk::metadata(&held)?.is_none() && is_needed()? && self.hold(digest, &held)?)
     }

@@ -144,6 +144,14 @@ impl Store {
         Ok(names.iter().filter_map(|text| Tag::parse(text).ok()).collect())
     }
 
+    /// The name of something in a repository.
+    pub(super) fn held_as(&self, name: &RepositoryName, kind: Kind, digest: &Digest) -> PathBuf {
+        match kind {
+            Kind::Blobs => self.held_blob(name, digest),
+            Kind::Manifests => self.held_manifest(name, digest),
+        }
+    }
+
     /// When something that a repository holds was last pushed, mounted or asked for; `None` if it is not there.
     pub fn used(
         &self,
@@ -151,11 +159,7 @@ impl Store {
         kind: Kind,
         digest: &Digest,
     ) -> Result<Option<SystemTime>, Error> {
-        let held = match kind {
-            Kind::Blobs => self.held_blob(name, digest),
-            Kind::Manifests => self.held_manifest(name, digest),
-        };
-        let file = disk::metadata(&held)?.filter(Metadata::is_file); // anything else is nothing of ours
+        let file = disk::metadata(&self.held_as(name, kind, digest))?.filter(Metadata::is_file); // anything else is nothing of ours
         Ok(file.map(|file| disk::last_used(&file)))
     }
 

@@ -153,3 +153,34 @@ fn what_a_killed_server_leaves_comes_back() {
     });
     assert_eq!(registry.snapshot(), before);
 }
+
+/// Bytes lie in two files after `cp -r`, or where there are more repositories than a file can have names. When nobody
+/// holds the one under `blobs/` any more its name goes: the link count tells nothing of the other file.
+#[test]
+fn a_name_that_is_gone_comes_back_while_a_repository_holds_the_bytes() {
+    let registry = Registry::start();
+    let image = push(&registry, "a", "v1", "layer");
+    push(&registry, "b", "v1", "layer");
+    let held = registry.path(&format!("repositories/b/_blobs/{}", image.layer.replace(':', "/")));
+    fs::copy(&held, registry.path("copy")).and_then(|_| fs::rename(registry.path("copy"), &held)).unwrap();
+    let rotten = push(&registry, "c", "v1", "another layer");
+    fs::remove_file(registry.blob_path(&rotten.layer)).unwrap();
+    fs::write(registry.path("wrong"), b"other bytes").unwrap();
+    let rotten_held = registry.path(&format!("repositories/c/_blobs/{}", rotten.layer.replace(':', "/")));
+    fs::rename(registry.path("wrong"), rotten_held).unwrap();
+
+    for path in [format!("manifests/{}", image.digest), format!("blobs/{}", image.layer)] {
+        registry.send("DELETE", &format!("/v2/a/{path}"), &[], b"").assert(202, &[]);
+    }
+    assert!(!registry.blob_path(&image.layer).exists());
+    let said = registry.run("gc", &[]);
+    assert!(
+        said.status == Some(0) && said.errors.contains(&format!("is back digest={}", image.layer)),
+        "{said:?}"
+    );
+    assert_eq!(registry.link_count(&image.layer), 2);
+    assert!(!registry.blob_path(&rotten.layer).exists(), "these are not the bytes of that name");
+    registry.assert_holds("b", &image.layer, b"layer");
+    let mount = format!("/v2/d/blobs/uploads/?mount={}&from=b", image.layer);
+    registry.send("POST", &mount, &[], b"").assert(201, &[]);
+}
