@@ -39,6 +39,7 @@ pub use self::turn::{Busy, End, Turn};
 use crate::error::Error;
 use crate::framing::{self, Head};
 use crate::log::{self, Level};
+use crate::metrics;
 use crate::system::door::{Door, Place};
 use crate::system::socket::Socket;
 
@@ -255,6 +256,7 @@ impl Gate {
     }
 
     fn answer_tls(&mut self) -> Option<()> {
+        metrics::connection_tls();
         log::event(
             Level::Debug,
             "a client tried TLS: it was told that this port speaks HTTP",

@@ -112,6 +112,8 @@ pub struct Request {
 pub struct Sent {
     /// Bytes of the body that were sent.
     pub bytes_out: u64,
+    /// Did the answer go out to its end?
+    pub is_whole: bool,
     /// The request is in work until this is dropped.
     pub busy: Option<Busy>,
 }
@@ -214,9 +216,9 @@ impl Request {
             // The client is gone, or takes nothing, or a file ended early.
             Err(_) => End::Abort,
         };
-        let bytes_out = connection.sent();
+        let (bytes_out, is_whole) = (connection.sent(), !matches!(end, End::Abort));
         drop(writer); // the library lets the next answer of this connection begin only now
-        Sent { bytes_out, busy: turn.end(end) }
+        Sent { bytes_out, is_whole, busy: turn.end(end) }
     }
 }
 

@@ -110,6 +110,7 @@ struct Requests {
     nanoseconds: Number,
     received: Number,
     sent: Number,
+    broken_off: Number,
     /// Each counts those that took no longer than its bound, and longer than the one before; the last the rest.
     buckets: [Number; BUCKETS.len() + 1],
     statuses: [Number; STATUSES.len()],
@@ -121,6 +122,7 @@ struct Table {
     errors: [Number; CODES.len()],
     connections_opened: Number,
     connections_closed: Number,
+    connections_tls: Number,
     held_back: Number,
     asked_to_leave_waiting: Number,
     asked_to_leave_working: Number,
@@ -143,6 +145,7 @@ static TABLE: Table = Table {
     errors: [const { Number::new() }; CODES.len()],
     connections_opened: Number::new(),
     connections_closed: Number::new(),
+    connections_tls: Number::new(),
     held_back: Number::new(),
     asked_to_leave_waiting: Number::new(),
     asked_to_leave_working: Number::new(),
@@ -164,6 +167,7 @@ impl Requests {
             nanoseconds: Number::new(),
             received: Number::new(),
             sent: Number::new(),
+            broken_off: Number::new(),
             buckets: [const { Number::new() }; BUCKETS.len() + 1],
             statuses: [const { Number::new() }; STATUSES.len()],
         }
@@ -183,6 +187,11 @@ impl Working {
         let requests = &TABLE.requests[number_of_route(route)][number_of_method(method)];
         requests.in_progress.add(1);
         Self(requests)
+    }
+
+    /// Its answer does not go out to its end: the client is gone, or takes nothing.
+    pub fn breaks_off(&self) {
+        self.0.broken_off.add(1);
     }
 
     /// It is answered: with this status and these bytes in its body and the answer's.
@@ -223,6 +232,11 @@ pub fn connection_opened() {
 /// It has ended.
 pub fn connection_closed() {
     TABLE.connections_closed.add(1);
+}
+
+/// A connection began with TLS, and was told that nobody here speaks it.
+pub fn connection_tls() {
+    TABLE.connections_tls.add(1);
 }
 
 /// A connection must wait until there is room for it. None is ever refused.

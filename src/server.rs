@@ -55,8 +55,12 @@ fn serve(api: &Api, mut request: Request) {
         let working = Working::begin(None, request.method());
         Outcome { response, error, user: None, working, is_probe: false }
     });
-    let entry = Entry::new(&request, client, &outcome);
+    let mut entry = Entry::new(&request, client, &outcome);
     let sent = request.answer(outcome.response);
+    if !sent.is_whole {
+        outcome.working.breaks_off();
+        entry.error.get_or_insert("the answer did not go out to its end".to_owned());
+    }
     let duration = begin.elapsed();
     outcome.working.end(entry.status, entry.bytes_in, sent.bytes_out, duration);
     entry.log(sent.bytes_out, duration);

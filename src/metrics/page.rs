@@ -81,6 +81,14 @@ fn requests(text: &mut Text) {
         text.name("registry_http_sent_bytes_total", Kind::Counter, "Bytes of answers' bodies."),
         |requests| &requests.sent,
     );
+    per_route(
+        text.name(
+            "registry_http_broken_off_answers_total",
+            Kind::Counter,
+            "Answers that did not go out to their end: the client went away, or took nothing for too long.",
+        ),
+        |requests| &requests.broken_off,
+    );
     let mut family = text.name(
         "registry_http_request_duration_seconds",
         Kind::Histogram,
@@ -125,6 +133,8 @@ fn connections(text: &mut Text) {
     family.number("", &[("state", "waiting")], open.saturating_sub(working));
     family.number("", &[("state", "working")], working.min(open));
     text.single("registry_connections_opened_total", Kind::Counter, "Connections that were served.", opened);
+    let help = "Connections that began with TLS, and were told that this port speaks HTTP.";
+    text.single("registry_connections_tls_total", Kind::Counter, help, TABLE.connections_tls.get());
     text.single(
         "registry_connections_held_back_total",
         Kind::Counter,

@@ -86,6 +86,22 @@ fn an_upload_is_seen_while_it_is_in_progress() {
 }
 
 #[test]
+fn who_goes_away_amid_an_answer_and_who_tries_tls_is_counted() {
+    let registry = Registry::start();
+    let image = registry.push_image("a", "v1", &vec![0; 16 << 20]); // more than the kernel takes ahead
+    let mut client = Connection::open(registry.address);
+    client.write(format!("GET /v2/a/blobs/{} HTTP/1.1\r\nHost: test\r\n\r\n", image.layer).as_bytes());
+    drop(client);
+    let broken_off = r#"registry_http_broken_off_answers_total{route="blob",method="GET"}"#;
+    eventually("it is seen", || scrape(&registry).get(broken_off) == Some(&1.0));
+    assert!(registry.log().contains("the answer did not go out to its end"), "{}", registry.log());
+    let mut client = Connection::open(registry.address);
+    client.write(b"\x16\x03\x01");
+    client.read_to_end();
+    check(&scrape(&registry), "registry_connections_tls_total", 1);
+}
+
+#[test]
 fn nothing_that_a_client_makes_up_becomes_a_label() {
     let registry = Registry::start();
     let ask = |number: usize| {
