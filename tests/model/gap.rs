@@ -43,7 +43,7 @@ pub fn run(_: Plan) -> String {
     let next: Arc<Mutex<Option<Call>>> = Arc::default();
     let planned = Arc::clone(&next);
     disk::observe(Box::new(move |step| {
-        if matches!(step, Step::Remove(removed) if removed == path)
+        if matches!(step, Step::Rename { from, .. } if from == path)
             && let Some((begin, done)) = planned.lock().expect("nobody panicked here").take()
         {
             begin.send(()).expect("it waits for this");
