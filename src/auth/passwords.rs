@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::basic::Credentials;
 use super::htpasswd::Users;
-use super::remembered::{Guesser, Guessers, Keys, Remembered};
+use super::remembered::{GUESSING_TIME, Guesser, Guessers, Keys, REMEMBERED_TIME, Remembered};
 use crate::error::Error;
 
 /// The most passwords that are computed at a time, whatever the number of cores: enough for a fleet that starts
@@ -37,7 +37,8 @@ pub struct Passwords {
 
 #[derive(Default)]
 struct State {
-    remembered: Remembered,
+    right: Remembered,
+    wrong: Remembered,
     guessers: Guessers,
     computing: usize,
     waiting: usize,
@@ -64,13 +65,17 @@ impl Passwords {
         };
         let key = self.keys.key(&[&given.user, &given.password, hash.as_str()]);
         let guesser = Guesser::new(&self.keys, peer, &given.user);
+        let guess = guesser.guess(&self.keys, &key);
 
         let mut state = self.lock();
         loop {
             let now = Instant::now();
             // Who is unknown has the hash of another, and so perhaps the key under which they were known.
-            if known.is_some() && state.remembered.holds(&key, now) {
+            if known.is_some() && state.right.holds(&key, now) {
                 return Ok(true);
+            }
+            if state.wrong.holds(&guess, now) {
+                return Ok(false);
             }
             if let Some(wait) = state.guessers.must_wait(&guesser, now) {
                 return Err(Error::TooManyGuesses { wait });
@@ -93,9 +98,11 @@ impl Passwords {
 
         let (mut state, now) = (self.lock(), Instant::now());
         state.computing -= 1;
-        match is_right {
-            true => state.remembered.insert(key, now),
-            false => state.guessers.count(&guesser, now),
+        if is_right {
+            state.right.insert(key, now, REMEMBERED_TIME);
+        } else if !state.wrong.holds(&guess, now) {
+            state.wrong.insert(guess, now, GUESSING_TIME);
+            state.guessers.count(&guesser, now);
         }
         self.done.notify_all();
         Ok(is_right)
@@ -181,10 +188,11 @@ mod tests {
         let (passwords, users) = (Passwords::new().unwrap(), users(&[("alice", "a"), ("bob", "b")], 4));
         assert_eq!(check(&passwords, &users, "alice", "a"), Some(true));
         for user in ["alice", "bob", "carol"] {
-            for _ in 0..GUESSES_MAX {
-                assert_eq!(check(&passwords, &users, user, "x"), Some(false), "{user}");
+            for guess in 0..GUESSES_MAX {
+                assert_eq!(check(&passwords, &users, user, &guess.to_string()), Some(false), "{user}");
             }
             assert_eq!(check(&passwords, &users, user, "x"), None, "{user}");
+            assert_eq!(check(&passwords, &users, user, "3"), Some(false), "it is known to be wrong");
         }
         assert_eq!(check(&passwords, &users, "alice", "a"), Some(true), "a remembered password still counts");
         assert_eq!(check(&passwords, &users, "bob", "b"), None, "another one does not, right or wrong");

@@ -1,4 +1,5 @@
-//! What is remembered of passwords, for a while: that one was right, and how often somebody was wrong.
+//! What is remembered of passwords, for a while: that one was right, that one was wrong, and how often somebody was
+//! wrong.
 //!
 //! Neither a password nor a name is kept: what stands for them is a [`Key`], a hash that begins with random
 //! bytes of this process, worth nothing to anyone who might come to read the memory later.
@@ -21,8 +22,9 @@ pub const REMEMBERED_MAX: usize = 10_000;
 /// How long wrong passwords count, from the first one on.
 pub const GUESSING_TIME: Duration = Duration::from_secs(60);
 
-/// How many wrong passwords for one user may come from one address in that time. More than anybody mistypes,
-/// than a client tries on its own, and at this rate five digits last a week.
+/// How many wrong passwords for one user may come from one address in that time. More than anybody mistypes, and
+/// at this rate five digits last a week. The same one again is no other guess: containerd sends a wrong password
+/// five times for each pull, and a node that was given an old one would shut out all that have the new one there.
 pub const GUESSES_MAX: u32 = 10;
 
 /// How many may come from one address for all users together. A whole office or a proxy may stand behind it,
@@ -48,10 +50,10 @@ impl Keys {
     }
 
     /// The key of these texts. Each goes in with its length, so that `ab`, `c` is not `a`, `bc`.
-    pub fn key(&self, texts: &[&str]) -> Key {
+    pub fn key<T: AsRef<[u8]>>(&self, texts: &[T]) -> Key {
         let mut hasher = Sha256::new();
         hasher.update(self.0);
-        for text in texts {
+        for text in texts.iter().map(AsRef::as_ref) {
             hasher.update((text.len() as u64).to_be_bytes());
             hasher.update(text);
         }
@@ -59,20 +61,20 @@ impl Keys {
     }
 }
 
-/// The passwords that were right.
+/// The passwords that were right, or those that were wrong.
 #[derive(Default)]
 pub struct Remembered(HashMap<Key, Instant>); // until when
 
 impl Remembered {
-    /// Was it right a short time ago?
+    /// Is it one of them, from a short time ago?
     pub fn holds(&self, key: &Key, now: Instant) -> bool {
         self.0.get(key).is_some_and(|until| now < *until)
     }
 
-    /// It was right now.
-    pub fn insert(&mut self, key: Key, now: Instant) {
+    /// It is, from now on, for so long.
+    pub fn insert(&mut self, key: Key, now: Instant, time: Duration) {
         make_room(&mut self.0, &key, REMEMBERED_MAX, |until| *until, now);
-        self.0.insert(key, now + REMEMBERED_TIME);
+        self.0.insert(key, now + time);
     }
 }
 
@@ -99,7 +101,13 @@ impl Guesser {
             IpAddr::V4(address) => address.to_string(),
             IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).to_string(),
         };
-        Self { address: keys.key(&[&address]), user: keys.key(&[&address, user]) }
+        Self { address: keys.key(&[&address]), user: keys.key(&[address.as_str(), user]) }
+    }
+
+    /// This guess of theirs, where `key` is that of the password. What somebody else has guessed is not theirs: how
+    /// fast it is refused would tell them of it.
+    pub fn guess(&self, keys: &Keys, key: &Key) -> Key {
+        keys.key(&[&self.user, key])
     }
 }
 
@@ -162,7 +170,7 @@ mod tests {
     fn a_password_is_remembered_for_its_time() {
         let (mut remembered, start) = (Remembered::default(), Instant::now());
         assert!(!remembered.holds(&[1; 32], start));
-        remembered.insert([1; 32], start);
+        remembered.insert([1; 32], start, REMEMBERED_TIME);
         assert!(remembered.holds(&[1; 32], start + REMEMBERED_TIME - SECOND));
         assert!(!remembered.holds(&[2; 32], start));
         assert!(!remembered.holds(&[1; 32], start + REMEMBERED_TIME));
@@ -215,7 +223,7 @@ mod tests {
         let start = Instant::now();
         for count in 0..REMEMBERED_MAX.max(GUESSERS_MAX) + 10 {
             let now = start + SECOND / 1000 * u32::try_from(count).unwrap();
-            remembered.insert(keys.key(&[&count.to_string()]), now);
+            remembered.insert(keys.key(&[&count.to_string()]), now, REMEMBERED_TIME);
             guessers.count(&guesser("10.0.0.1", &count.to_string()), now);
         }
         assert!(remembered.0.len() <= REMEMBERED_MAX && guessers.0.len() <= GUESSERS_MAX);
