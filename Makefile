@@ -5,7 +5,7 @@
 BINARY = $(or $(CARGO_TARGET_DIR),target)/release/registry
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check e2e conformance scale links crash model fuzz bench clean
+.PHONY: help build run test check e2e clients conformance scale links crash model fuzz bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,9 @@ check: ## formatting, clippy and documentation without a warning, then the tests
 
 e2e: build ## docker, podman, skopeo and curl with real images (root; Debian's packages)
 	tests/e2e/run.sh
+
+clients: build ## containerd, buildkit, crane, regctl, oras, helm, cosign (root; tests/e2e/clients-install.sh builds them)
+	tests/e2e/run.sh clients
 
 conformance: build ## the official OCI suite, 1.1 and dev   (already built: CONFORMANCE=/path/to/it)
 	tests/conformance/run.sh

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # End to end: what a user does, with the programs users have, on a real image; then a
 # look at the disk with ls, cat and sha256sum. `make e2e` builds the registry and
-# calls this.
+# calls this; `make clients` calls it with the word clients, for clients.sh alone.
 #
 # Everything listens on loopback and lives in a temporary directory (but for what
 # tests/e2e/tls.sh adds and takes away again: an address on the loopback interface, and a
@@ -47,6 +47,7 @@ export NO_PROXY=$no_proxy
 . tests/e2e/auth.sh
 . tests/e2e/metrics.sh
 . tests/e2e/disk.sh
+. tests/e2e/clients.sh
 
 trap tidy EXIT
 # Signals end the script the usual way, so that tidy runs then too.
@@ -102,13 +103,18 @@ name_the_registry() {
 
 tidy() {
   tls_tidy >/dev/null 2>&1
+  clients_tidy
   stop_servers >/dev/null 2>&1 || true
   stop_engine
-  # Mounts that podman and docker left, deepest first; then nothing of ours is mounted
-  # and the directory can go. --one-file-system is for the case that one stayed.
+  # Mounts that podman, docker and containerd left, deepest first; then nothing of ours is
+  # mounted and the directory can go. --one-file-system is for the case that one stayed.
   awk -v work="$WORK/" 'index($2, work) == 1 { print $2 }' /proc/mounts | sort -r |
     while read -r mount; do umount "$mount" 2>/dev/null || true; done
   rm -rf --one-file-system "$WORK"
 }
 
-main
+case ${1:-} in
+  '') main ;;
+  clients) clients_main ;;
+  *) fail "no such part: $1" ;;
+esac
