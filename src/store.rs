@@ -66,6 +66,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, PathError};
@@ -75,11 +76,14 @@ use crate::reference::{Tag, UploadId};
 
 use disk::failed;
 
-/// A registry's content below one folder. Cheap to make and to copy; holds the path, and which tags never move.
+/// A registry's content below one folder. Cheap to make and to copy; holds the path, which tags never move, and how
+/// what it brings is dated.
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
     immutable: TagPatterns,
+    /// The time of what it brings, if that is to tell whether somebody has used it.
+    unused: Option<usage::Unused>,
 }
 
 /// What a repository consists of, beside its locks and the repositories below it; what came last first.
@@ -98,7 +102,7 @@ impl Store {
     /// A sentence for the one who starts the server: the folder cannot be written, or its file system lacks
     /// hard links, symbolic links or locks, on which the store is built.
     pub fn open(root: &Path) -> Result<Self, String> {
-        let store = Self { root: root.to_owned(), immutable: TagPatterns::default() };
+        let store = Self::at(root);
         store
             .prepare()
             .map_err(|error| format!("cannot use {} as root: {}", root.display(), error.log_text()))?;
@@ -113,7 +117,7 @@ impl Store {
     /// # Errors
     /// A sentence: there is none below `root`.
     pub fn existing(root: &Path) -> Result<Self, String> {
-        let store = Self { root: root.to_owned(), immutable: TagPatterns::default() };
+        let store = Self::at(root);
         match store.root.join("blobs").is_dir() {
             true => Ok(store),
             false => Err(format!(
@@ -123,10 +127,20 @@ impl Store {
         }
     }
 
+    fn at(root: &Path) -> Self {
+        Self { root: root.to_owned(), immutable: TagPatterns::default(), unused: None }
+    }
+
     /// These tags neither move nor go once they are set.
     #[must_use]
     pub fn with_immutable(self, immutable: TagPatterns) -> Self {
         Self { immutable, ..self }
+    }
+
+    /// What comes by way of this one can be taken back: see [`Store::take_back`].
+    #[must_use]
+    pub fn to_take_back(self) -> Self {
+        Self { unused: Some(usage::Unused::at(SystemTime::now())), ..self }
     }
 
     fn prepare(&self) -> Result<(), Error> {

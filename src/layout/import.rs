@@ -2,8 +2,8 @@
 //!
 //! Who sees what, when: nothing is written before all of it has been checked. Then come the blobs, then the
 //! manifests, those that others refer to first, at last the tags, each by the functions that a push goes through.
-//! What fails on the way (a full disk) is taken back, as far as nobody else has begun to use it. After a crash there
-//! may be blobs and manifests without a tag.
+//! What fails on the way (a full disk) is taken back, but for what somebody else has used meanwhile: who was told 201,
+//! or that something is there, finds it. After a crash there may be blobs and manifests without a tag.
 //!
 //! Servers may be at work meanwhile. When somebody deletes what has just come, it comes once more.
 
@@ -92,6 +92,7 @@ pub fn import(store: &Store, path: &Path, asked: &Import) -> Result<Report, Fail
              {ours}, which a server could not work with; run this as that user: sudo -u '#{theirs}' registry import …"
         )));
     }
+    let store = &store.clone().to_take_back();
     let limit = asked.manifest_bytes_max;
     let contents = Contents::open(path, limit, &|| store.scratch())?;
     let wish = Wish { tag: asked.tag.as_ref(), named: asked.named.as_deref() };

@@ -5,7 +5,7 @@
 //! that it is there finds it for as long as the grace of a sweep lasts ([`usage`](super::usage)).
 
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -122,7 +122,8 @@ impl Store {
         held: &Path,
         into: Option<&RepositoryName>,
     ) -> Result<(), Error> {
-        let admitted = self.name_twice(source, digest, held, into);
+        let dated = self.date_brought(source);
+        let admitted = dated.and_then(|()| self.name_twice(source, digest, held, into));
         if admitted.is_err() {
             let _ = self.withdraw(source, digest);
         }
@@ -248,6 +249,34 @@ impl Store {
         self.settle_aside(&aside)?;
         let [aside] = aside;
         self.let_go_of(aside)
+    }
+
+    /// Moves a name aside if it may go by what its file says, looks whether somebody was told of it a moment ago,
+    /// and brings it back then. The repository's lock is the caller's.
+    pub(super) fn take_aside(
+        &self,
+        digest: &Digest,
+        held: &Path,
+        may_go: &dyn Fn(&Metadata) -> bool,
+    ) -> Result<Option<Aside>, Error> {
+        let may_go = |path: &Path| -> Result<Option<bool>, Error> {
+            Ok(disk::metadata(path)?.map(|file| may_go(&file)))
+        };
+        if may_go(held)? != Some(true) {
+            return Ok(None);
+        }
+        let aside = self.move_aside(digest, held)?;
+        let still = match may_go(&aside.path) {
+            Ok(None) => may_go(&self.blob(digest)), // it could not be moved, and was removed
+            seen => seen,
+        };
+        match still {
+            Ok(Some(true) | None) => Ok(Some(aside)),
+            still => {
+                self.put_back(&aside);
+                still.map(|_| None)
+            }
+        }
     }
 
     /// The first step of letting go.

@@ -158,26 +158,8 @@ impl Sweeping<'_> {
         Ok(Some(freed))
     }
 
-    /// Moves a name aside, looks whether somebody was told of it a moment ago, and brings it back then.
     fn take(&self, digest: &Digest, held: &Path, cutoff: Cutoff) -> Result<Option<Aside>, Error> {
-        let is_old = |path: &Path| -> Result<Option<bool>, Error> {
-            Ok(disk::metadata(path)?.map(|file| cutoff.is_after(disk::last_used(&file))))
-        };
-        if is_old(held)? != Some(true) {
-            return Ok(None);
-        }
-        let aside = self.store.move_aside(digest, held)?;
-        let still = match is_old(&aside.path) {
-            Ok(None) => is_old(&self.store.blob(digest)), // it could not be moved, and was removed
-            seen => seen,
-        };
-        match still {
-            Ok(Some(true) | None) => Ok(Some(aside)),
-            still => {
-                self.store.put_back(&aside);
-                still.map(|_| None)
-            }
-        }
+        self.store.take_aside(digest, held, &|file| cutoff.is_after(disk::last_used(file)))
     }
 
     /// Lets the others in, and forgets the bytes that were taken. `freed` is told of each. Of several errors the

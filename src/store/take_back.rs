@@ -3,9 +3,13 @@
 //! Who sees what, when: an import is no secret while it goes on, and somebody else may have begun to build on what it
 //! brought. So each thing goes only while nothing in the repository needs it, looked at under the repository's lock:
 //! a tag while it is still where the import put it, a manifest while no tag and no index has it, a blob while no
-//! manifest refers to it.
+//! manifest refers to it. And only while nobody was told of it: content that somebody has pushed, mounted or asked
+//! for since is theirs, and so is what another repository had already, of which it cannot be known. A sweep decides
+//! on that later.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::Metadata;
+use std::path::Path;
 
 use super::Store;
 use super::disk;
@@ -32,7 +36,8 @@ pub struct Brought {
 type Needed = BTreeMap<Digest, usize>;
 
 impl Store {
-    /// Takes back what was brought.
+    /// Takes back what was brought by way of this store, which must be one that was made
+    /// [to take back](Store::to_take_back).
     ///
     /// # Errors
     /// The disk. What is left then is what a crash leaves: content that no tag leads to.
@@ -52,11 +57,19 @@ impl Store {
             }
         }
         for digest in brought.blobs.iter().filter(|digest| !needed.contains_key(digest)) {
-            if self.has_blob(name, digest)? {
-                self.let_go(digest, &self.held_blob(name, digest)).map(drop)?;
-            }
+            self.take_back_content(digest, &self.held_blob(name, digest))?;
         }
         Ok(())
+    }
+
+    /// Says whether it went.
+    fn take_back_content(&self, digest: &Digest, held: &Path) -> Result<bool, Error> {
+        let is_unused = |file: &Metadata| self.unused.is_some_and(|unused| unused.is_of(file));
+        let Some(aside) = self.take_aside(digest, held, &is_unused)? else { return Ok(false) };
+        let aside = [aside];
+        self.settle_aside(&aside)?;
+        let [aside] = aside;
+        self.let_go_of(aside).map(|_| true)
     }
 
     fn take_back_tag(
@@ -86,9 +99,11 @@ impl Store {
         digest: &Digest,
         needed: &mut Needed,
     ) -> Result<(), Error> {
-        let stored = self.read_manifest(name, &Reference::Digest(digest.clone()))?;
+        let stored = self.look_at_manifest(name, &Reference::Digest(digest.clone()))?;
         let manifest = Manifest::parse_stored(&stored.bytes)?;
-        self.let_go(digest, &self.held_manifest(name, digest)).map(drop)?;
+        if !self.take_back_content(digest, &self.held_manifest(name, digest))? {
+            return Ok(());
+        }
         for (_, descriptor) in manifest.refers_to() {
             if let Some(count) = needed.get_mut(&descriptor.digest) {
                 *count -= 1;

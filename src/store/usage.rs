@@ -23,10 +23,14 @@
 //!
 //! A time that is younger than [`RENEWED_EVERY`] is left as it is, so that many requests for one blob are one
 //! write. A sweep knows that a time may be so far behind (see [`Cutoff`]).
+//!
+//! Who may have to take back what it brings (an import, see [`take_back`](super::take_back)) must know of every use.
+//! So its content comes with a time that is too old to be left as it is ([`Unused`]): as long as it stands, nobody
+//! was told of the content.
 
 use std::fs::{File, Metadata};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Store;
 use super::disk;
@@ -57,7 +61,36 @@ impl Cutoff {
     }
 }
 
+/// The time of what was brought and has not been used since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unused(SystemTime);
+
+impl Unused {
+    /// Old enough also where a clock is behind, not so old that it matters to a sweep; as fine as file systems keep
+    /// it, so that no two imports have the same.
+    pub fn at(now: SystemTime) -> Self {
+        let old = now.duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(RENEWED_EVERY * 2);
+        Self(UNIX_EPOCH + Duration::new(old.as_secs(), old.subsec_micros() * 1000))
+    }
+
+    /// Is this the time of a file that nobody has used since?
+    pub fn is_of(self, file: &Metadata) -> bool {
+        disk::last_used(file) == self.0
+    }
+}
+
 impl Store {
+    /// Dates sealed bytes that are about to get a name, if that is to tell whether somebody used them. Where it
+    /// cannot, they look used.
+    pub(super) fn date_brought(&self, source: &Path) -> Result<(), Error> {
+        if let Some(Unused(time)) = self.unused
+            && let Some(file) = disk::open(source)?
+        {
+            disk::date(&file, source, time);
+        }
+        Ok(())
+    }
+
     /// Opens content at its name in a repository for a client, and notes that it was asked for; `None` if it is
     /// not there.
     pub(super) fn open_to_tell(&self, held: &Path) -> Result<Option<(File, Metadata)>, Error> {
@@ -73,6 +106,7 @@ impl Store {
     pub(super) fn note_brought(&self, held: &Path) -> Result<(), Error> {
         if let Some((file, metadata)) = disk::open_file(held)?
             && is_due(&metadata)
+            && !self.unused.is_some_and(|unused| unused.is_of(&metadata))
         {
             disk::renew(&file, held);
         }

@@ -19,7 +19,7 @@ use container_registry::store::disk::Step;
 
 use crate::acts::Act;
 use crate::operations::{AT_THE_LIMIT, OPERATIONS, Operation};
-use crate::shown::{assert_sound, assert_sound_or_rotten, sessions, shown};
+use crate::shown::{Shown, assert_sound, assert_sound_or_rotten, sessions, shown};
 use crate::{Plan, ROUNDS_LONG, observe, temporary_folder};
 
 /// An error of the system: its number on Linux, its name, the status it leads to.
@@ -157,6 +157,15 @@ fn with(fault_: Fault, action: impl FnOnce() -> Result<(), Error>) -> (Result<()
     (result, failed)
 }
 
+/// Without the blobs that another repository has. Whether somebody was told of them here cannot be known, so they are
+/// not taken back; a sweep decides.
+fn without_shared(mut shown: Shown) -> Shown {
+    let in_b: Vec<String> =
+        shown.keys().filter_map(|key| key.strip_prefix("b blob ")).map(str::to_owned).collect();
+    shown.retain(|key, _| !key.strip_prefix("a blob ").is_some_and(|blob| in_b.iter().any(|b| b == blob)));
+    shown
+}
+
 fn prepared(operation: &Operation) -> (tempfile::TempDir, Store) {
     let place = temporary_folder();
     let store = Store::open(place.path()).expect("a store");
@@ -196,7 +205,11 @@ fn fail_at_each_step(operation: &Operation, cause: &Cause, extent: Extent) -> us
         let can_tidy_up = extent != Extent::Everything && !failed.contains(&"remove");
         assert!(!can_tidy_up || report.leftovers.is_empty(), "{when}, leaves\n{report}");
         if can_tidy_up && is_refused && matches!(act, Act::Import(..)) {
-            assert_eq!(found, states[0], "{when}: half of it was imported");
+            assert_eq!(
+                without_shared(found),
+                without_shared(states[0].clone()),
+                "{when}: half of it was imported"
+            );
         }
         if steps_before.is_multiple_of(2) {
             give_up_sessions(&store, place.path(), act); // else they are gone on with

@@ -3,6 +3,7 @@
 //! - here: good layouts come in as if they had been pushed
 //! - [`archives`]: the same in one file; [`saved`]: what `docker save` writes
 //! - [`bad`]: what is wrong is named, and nothing of it comes in
+//! - [`taken_back`]: an import that fails leaves what others have begun to use
 //! - [`export`]: images go out, and come in again as they were
 //! - [`made`], [`packed`]: layouts and archives made by hand
 
@@ -15,6 +16,7 @@ mod made;
 mod packed;
 #[cfg(feature = "archives")]
 mod saved;
+mod taken_back;
 
 use std::fs;
 use std::path::Path;

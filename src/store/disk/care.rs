@@ -18,7 +18,12 @@ pub(super) const TEMPORARY: &str = ".new-";
 /// who cannot write this cannot sweep either, or should not have been started as another user than the server.
 /// It is not synced: what a loss of power takes of it makes a file look a few seconds older.
 pub fn renew(file: &File, path: &Path) -> bool {
-    about_to(Step::Renew(path)).and_then(|()| file.set_modified(SystemTime::now())).is_ok()
+    date(file, path, SystemTime::now())
+}
+
+/// The same with another time.
+pub fn date(file: &File, path: &Path, time: SystemTime) -> bool {
+    about_to(Step::Renew(path)).and_then(|()| file.set_modified(time)).is_ok()
 }
 
 /// When a file was last written or renewed.

@@ -1,4 +1,5 @@
-//! The steps of an import: those of the pushes that it consists of; a manifest is written first and tagged last.
+//! The steps of an import: those of the pushes that it consists of, with content dated before it gets its names, so
+//! that it can be taken back; a manifest is written first and tagged last.
 
 /// As [`TABLE`](super::TABLE).
 pub const IMPORTS: &[(&str, &str)] = &[
@@ -15,6 +16,7 @@ pub const IMPORTS: &[(&str, &str)] = &[
         write          uploads/<id>/data
         make read-only uploads/<id>/data
         sync file      uploads/<id>/data
+        renew          uploads/<id>/data
         create folder  repositories/a/_blobs
         sync folder    repositories/a
         create folder  repositories/a/_blobs/sha256
@@ -31,6 +33,7 @@ pub const IMPORTS: &[(&str, &str)] = &[
         write          uploads/<id>
         make read-only uploads/<id>
         sync file      uploads/<id>
+        renew          uploads/<id>
         create folder  repositories/a/_manifests
         sync folder    repositories/a
         create folder  repositories/a/_manifests/sha256
@@ -74,6 +77,7 @@ pub const IMPORTS: &[(&str, &str)] = &[
         write          uploads/<id>
         make read-only uploads/<id>
         sync file      uploads/<id>
+        renew          uploads/<id>
         create folder  repositories/a/_manifests
         sync folder    repositories/a
         create folder  repositories/a/_manifests/sha256
@@ -104,6 +108,7 @@ pub const IMPORTS: &[(&str, &str)] = &[
         write          uploads/<id>
         make read-only uploads/<id>
         sync file      uploads/<id>
+        renew          uploads/<id>
         create folder  repositories/a/_manifests
         sync folder    repositories/a
         create folder  repositories/a/_manifests/sha256
@@ -141,6 +146,7 @@ pub const IMPORTS: &[(&str, &str)] = &[
         write          uploads/<id>
         make read-only uploads/<id>
         sync file      uploads/<id>
+        renew          uploads/<id>
         create folder  repositories/a/_manifests
         sync folder    repositories/a
         create folder  repositories/a/_manifests/sha256
