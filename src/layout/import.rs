@@ -97,6 +97,7 @@ pub fn import(store: &Store, path: &Path, asked: &Import) -> Result<Report, Fail
     let contents = Contents::open(path, limit, &|| store.scratch())?;
     let wish = Wish { tag: asked.tag.as_ref(), named: asked.named.as_deref() };
     let mut chosen = choose::choose(&contents, wish)?;
+    require_mutable(store, asked, &chosen)?;
     let mut plan = Plan::new(&contents, limit);
     let wanted: BTreeSet<&Digest> = chosen.iter().map(|chosen| &chosen.listed.digest).collect();
     // One manifest may be listed under several names; each entry must be right.
@@ -131,6 +132,17 @@ pub fn import(store: &Store, path: &Path, asked: &Import) -> Result<Report, Fail
         bytes: writing.copied.iter().filter_map(|digest| plan.blobs.get(digest)).sum(),
         linked: writing.linked.len(),
     })
+}
+
+/// Of several tags none is set when one may not be, as in a push; what others set meanwhile is seen when it comes to
+/// the tag.
+fn require_mutable(store: &Store, asked: &Import, chosen: &[Chosen<'_>]) -> Result<(), Failure> {
+    for Chosen { listed, tags } in chosen {
+        for tag in tags {
+            store.require_mutable(&asked.name, tag, Some(&listed.digest))?;
+        }
+    }
+    Ok(())
 }
 
 /// An import on its way.

@@ -64,11 +64,11 @@ impl Store {
         Ok(None)
     }
 
-    /// May this tag be set? In some of the cases nobody else must set it meanwhile: see [`Store::is_immutable`].
+    /// May this tag be set? Who goes by it owns the repository's lock, where the tag is one of those that are set once.
     ///
     /// # Errors
     /// [`Error::TagImmutable`]: it is there, is something else, and stays that.
-    pub(super) fn require_mutable(
+    pub fn require_mutable(
         &self,
         name: &RepositoryName,
         tag: &Tag,

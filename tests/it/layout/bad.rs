@@ -236,12 +236,19 @@ fn after_a_bad_layout_the_good_one_comes_in() {
     assert_eq!(sha256(&content), digest(&image));
 }
 
-/// As a push: the tag stays what it is, and nothing of the import stays.
+/// As a push: the tags stay what they are, also those that may move; nothing of the import stays, and no line in
+/// a history.
 #[test]
 fn an_import_does_not_move_an_immutable_tag() {
-    let (made, image) = Made::with_image();
+    let mut made = Made::new();
+    let image = made.image(&bytes(1, 3000));
+    made.list(&image, Some("latest"));
+    made.list(&image, Some("v1"));
     let registry = Registry::start();
     let there = registry.push_image("team/app", "v1", &bytes(2, 300));
+    assert_eq!(registry.put_manifest("team/app", "latest", OCI_MANIFEST, &there.manifest).status, 201);
+    let history = || fs::read_to_string(registry.path("repositories/team/app/_history/latest")).unwrap();
+    let before = history();
     let immutable = made.beside("registry.json");
     fs::write(&immutable, r#"{"tags": {"immutable": ["team/*:v*"]}}"#).unwrap();
     let config = ["--config", text(&immutable)];
@@ -252,8 +259,9 @@ fn an_import_does_not_move_an_immutable_tag() {
         &config,
         &format!("is immutable: it can be neither moved nor deleted; it is {}", there.digest),
     );
+    assert_eq!(history(), before, "latest was never another image");
     for _ in 0..2 {
         import(&registry, &made.path(""), "team/other", &config); // set once; again it is that already
     }
-    assert_tags(&registry, "team/other", &[("v1", &image)]);
+    assert_tags(&registry, "team/other", &[("latest", &image), ("v1", &image)]);
 }
