@@ -193,6 +193,47 @@ fn an_export_adds_to_the_layout_that_is_there() {
     assert_eq!(listed(&layout), [name(&two, "v2")]);
 }
 
+/// `for i in …; do registry export app:t$i layout & done`; some of them break off.
+#[test]
+fn exports_into_one_layout_at_the_same_time_are_all_listed() {
+    let registry = Registry::start();
+    registry.push_image("app", "large", &bytes(1, 300_000));
+    for i in 0..6 {
+        registry.push_image("app", &format!("t{i}"), format!("layer {i}").as_bytes());
+    }
+    for _ in 0..5 {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = folder.path().join("layout");
+        std::thread::scope(|scope| {
+            for i in 0..6 {
+                let (registry, layout) = (&registry, &layout);
+                scope.spawn(move || export(registry, &format!("app:t{i}"), layout, &[]));
+                scope.spawn(|| export_limited(registry, "app:large", layout));
+            }
+        });
+        let mut tags: Vec<_> = listed(&layout).into_iter().filter_map(|(_, tag)| tag).collect();
+        tags.sort();
+        assert_eq!(tags, ["t0", "t1", "t2", "t3", "t4", "t5"]);
+        let other = Registry::start();
+        import(&other, &layout, "app", &[]);
+    }
+}
+
+/// As if the disk were full: `ulimit -f` stops a file at half a layer.
+#[track_caller]
+fn export_limited(registry: &Registry, source: &str, layout: &Path) {
+    let limited = format!(
+        "trap '' XFSZ; ulimit -f 200; exec {} export {source} {} --copy --root {}",
+        env!("CARGO_BIN_EXE_registry"),
+        layout.display(),
+        registry.path("").display()
+    );
+    let output = std::process::Command::new("sh").args(["-c", &limited]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("File too large"), "{said}");
+}
+
 #[cfg(feature = "archives")]
 #[test]
 fn two_archives_of_the_same_images_are_the_same_bytes() {
@@ -240,6 +281,7 @@ fn what_cannot_go_out_is_refused_and_leaves_nothing() {
     fs::create_dir(at("full")).unwrap();
     fs::write(at("full/notes.txt"), b"mine").unwrap();
     fs::write(at("file"), b"mine").unwrap();
+    std::os::unix::fs::symlink("gone", at("nowhere")).unwrap();
     fs::create_dir(at("newer")).unwrap();
     fs::write(at("newer/oci-layout"), br#"{"imageLayoutVersion":"2.0.0"}"#).unwrap();
     for (source, layout, expect) in [
@@ -249,6 +291,7 @@ fn what_cannot_go_out_is_refused_and_leaves_nothing() {
             "file",
             "is a file; export to a folder, or to a name that ends with .tar, .tar.gz or .tgz",
         ),
+        ("team/app:v1", "nowhere", "is a symbolic link to nothing"),
         ("team/app:v1", "newer", "oci-layout: imageLayoutVersion is \"2.0.0\""),
         ("team/app:v1", "no/such/folder", "No such file or directory"),
         ("team/app:v1", "no/such/app.tar", "No such file or directory"),
@@ -267,14 +310,14 @@ fn what_cannot_go_out_is_refused_and_leaves_nothing() {
             &format!("refers to {}, which the repository does not hold", one.layer),
         );
     }
-    assert_eq!(names(folder.path()), ["file", "full", "newer"]);
+    assert_eq!(names(folder.path()), ["file", "full", "newer", "nowhere"]);
     assert_eq!(
         (names(&at("full")), names(&at("newer"))),
         (vec!["notes.txt".into()], vec!["oci-layout".into()])
     );
 }
 
-/// A disk that is full amid an export: `ulimit -f` stops a file at half a layer.
+/// A disk that is full amid an export.
 #[test]
 fn an_export_that_breaks_off_leaves_what_was_there() {
     let registry = Registry::start();
@@ -289,16 +332,7 @@ fn an_export_that_breaks_off_leaves_what_was_there() {
         if target == "app.tar" && cfg!(not(feature = "archives")) {
             continue;
         }
-        let limited = format!(
-            "trap '' XFSZ; ulimit -f 200; exec {} export app:large {} --copy --root {}",
-            env!("CARGO_BIN_EXE_registry"),
-            folder.path().join(target).display(),
-            registry.path("").display()
-        );
-        let output = std::process::Command::new("sh").args(["-c", &limited]).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains("File too large"), "{said}");
+        export_limited(&registry, "app:large", &folder.path().join(target));
     }
     assert_eq!(names(folder.path()), ["layout"]);
     assert_eq!([names(&layout), names(&layout.join("blobs/sha256"))], before);
