@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::beside;
@@ -138,10 +139,14 @@ impl Folder {
         Ok(())
     }
 
-    /// Is this content there already, and sound? What is not is replaced.
+    /// Is this content there already, and sound? What is not is replaced; so is, where copies are wanted, what has
+    /// further names: they may be the store's.
     fn has(&self, digest: &Digest) -> Result<bool, Failure> {
         let path = self.path.join(blob_file(digest));
-        let Some(mut file) = disk::open(&path)? else { return Ok(false) };
+        let Some((mut file, metadata)) = disk::open_file(&path)? else { return Ok(false) };
+        if self.copy && metadata.nlink() > 1 {
+            return Ok(false);
+        }
         let (found, _) = digest_of(&mut file, digest.algorithm()).map_err(failed("read", &path))?;
         Ok(found == *digest)
     }

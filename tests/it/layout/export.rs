@@ -113,6 +113,17 @@ fn a_layout_is_links_to_the_stores_files() {
     assert_eq!(fs::metadata(blob(&copy, &one.layer)).unwrap().nlink(), 1);
     assert_eq!(registry.link_count(&one.layer), 3);
     assert_eq!(registry.link_count(&two.layer), 2);
+
+    // A layout of links becomes one of copies.
+    let said = export(&registry, "team/app:v1", &layout, &["--copy"]);
+    assert!(said.contains("0 linked, 2 copied") && said.ends_with("1 there already\n"), "{said}");
+    for digest in [&one.config, &one.layer] {
+        let (here, there) =
+            (fs::metadata(blob(&layout, digest)).unwrap(), fs::metadata(registry.blob_path(digest)).unwrap());
+        assert_ne!(here.ino(), there.ino());
+        assert_eq!(here.nlink(), 1);
+    }
+    assert_eq!(registry.link_count(&one.layer), 2);
 }
 
 /// Links do not lead from one file system to another.
