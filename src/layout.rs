@@ -34,7 +34,7 @@ pub mod source;
 pub mod target;
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::{Error, PathError};
@@ -102,20 +102,37 @@ pub fn blob_file(digest: &Digest) -> String {
     format!("blobs/{}/{}", digest.algorithm(), digest.hex())
 }
 
+/// Content that is hashed as it is read.
+struct Hashed<R> {
+    content: R,
+    hasher: Hasher,
+}
+
+impl<R> Hashed<R> {
+    fn new(content: R, algorithm: Algorithm) -> Self {
+        Self { content, hasher: Hasher::new(algorithm) }
+    }
+
+    /// The digest of what was read so far.
+    fn digest(self) -> Digest {
+        self.hasher.finish()
+    }
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.content.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        Ok(count)
+    }
+}
+
 /// Reads to the end; the digest and the number of bytes.
 fn digest_of(content: &mut dyn Read, algorithm: Algorithm) -> io::Result<(Digest, u64)> {
-    let (mut hasher, mut buffer, mut length) = (Hasher::new(algorithm), vec![0; BUFFER_BYTES], 0);
-    loop {
-        match content.read(&mut buffer) {
-            Ok(0) => return Ok((hasher.finish(), length)),
-            Ok(count) => {
-                hasher.update(&buffer[..count]);
-                length += count as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+    let mut hashed = Hashed::new(content, algorithm);
+    let mut buffered = BufReader::with_capacity(BUFFER_BYTES, &mut hashed);
+    let length = io::copy(&mut buffered, &mut io::sink())?;
+    Ok((hashed.digest(), length))
 }
 
 /// Reads into memory, which grows with what is there and not with what is said to be; `None` when it is more than

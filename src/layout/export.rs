@@ -1,7 +1,8 @@
 //! `registry export`: what belongs to an image, written as a layout.
 //!
-//! First all of it is found and looked up, then it is written, and what names it comes last. Servers may be at work
-//! meanwhile: what somebody deletes while it is exported is missing, and the export fails.
+//! First all of it is found and looked up, then it is written, and what names it comes last. What is copied is hashed
+//! on its way; of what is linked, no byte is read. Servers may be at work meanwhile: what somebody deletes while it is
+//! exported is missing, and the export fails.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -68,7 +69,8 @@ struct Closure {
     listed: Vec<(Digest, Option<Tag>)>,
     /// Manifests, with type and length.
     manifests: BTreeMap<Digest, (&'static str, u64)>,
-    blobs: BTreeSet<Digest>,
+    /// With their lengths, by what refers to them.
+    blobs: BTreeMap<Digest, u64>,
 }
 
 /// Exports into the layout at `path`.
@@ -103,16 +105,27 @@ fn write(store: &Store, asked: &Export, closure: &Closure, target: &mut Target) 
             Some(Entry { media_type, digest: digest.clone(), size, tag: tag.clone() })
         })
         .collect();
-    let digests = closure.manifests.keys().chain(&closure.blobs);
+    let digests = closure.manifests.keys().chain(closure.blobs.keys());
     target.begin(&entries, &digests.map(Digest::algorithm).collect())?;
-    for digest in &closure.blobs {
-        target.blob(store, &asked.name, digest)?;
+    for (digest, size) in &closure.blobs {
+        target.blob(store, &asked.name, digest, *size)?;
     }
     for digest in closure.manifests.keys() {
         let stored = store.read_manifest(&asked.name, &Reference::Digest(digest.clone()))?;
+        check(digest, &Digest::of(digest.algorithm(), &stored.bytes))?;
         target.manifest(digest, &stored.bytes)?;
     }
     target.finish(&entries)
+}
+
+/// Has the store given what it was asked for?
+pub(super) fn check(wanted: &Digest, actual: &Digest) -> Result<(), Failure> {
+    if actual == wanted {
+        return Ok(());
+    }
+    Err(Failure::Refused(format!(
+        "{wanted} is damaged in the registry, its bytes have the digest {actual}; `registry verify` says more"
+    )))
 }
 
 /// Finds all that belongs to what was asked for.
@@ -135,7 +148,7 @@ fn find(store: &Store, asked: &Export) -> Result<Closure, Failure> {
             if held == Held::ManifestOrBlob && store.has_manifest(name, wanted)? {
                 open.push(wanted.clone());
             } else if store.has_blob(name, wanted)? {
-                closure.blobs.insert(wanted.clone());
+                closure.blobs.insert(wanted.clone(), descriptor.size);
             } else if !descriptor.is_non_distributable() {
                 return Err(Failure::Refused(format!(
                     "{name}@{digest} refers to {wanted}, which the repository does not hold; push the image again"

@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 
 use self::folder::{Came, Folder};
 use super::archive::{Form, Writer};
+use super::export::check;
 use super::index::{self, Entry};
-use super::{Failure, INDEX_FILE, MARK, MARK_FILE, blob_file};
+use super::{Failure, Hashed, INDEX_FILE, MARK, MARK_FILE, blob_file};
 use crate::digest::{Algorithm, Digest};
 use crate::name::RepositoryName;
 use crate::reference::UploadId;
@@ -98,19 +99,22 @@ impl Target {
         }
     }
 
-    /// Writes a blob of a repository.
+    /// Writes a blob of a repository, that should have `size` bytes.
     pub(super) fn blob(
         &mut self,
         store: &Store,
         name: &RepositoryName,
         digest: &Digest,
+        size: u64,
     ) -> Result<(), Failure> {
         let (came, bytes) = match &mut self.kind {
-            Kind::Folder(folder) => folder.blob(store, name, digest)?,
+            Kind::Folder(folder) => folder.blob(store, name, digest, size)?,
             Kind::Archive { writer, .. } => {
                 let blob = store.open_blob(name, digest)?;
-                let add = |to: &mut Writer| to.file(&blob_file(digest), blob.size, blob.file);
+                let mut content = Hashed::new(blob.file, digest.algorithm());
+                let add = |to: &mut Writer| to.file(&blob_file(digest), blob.size, &mut content);
                 writer.as_mut().map_or(Ok(()), add).map_err(not_written)?;
+                check(digest, &content.digest())?;
                 (Came::Copied, blob.size)
             }
         };

@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 
 use super::beside;
 use crate::digest::{Algorithm, Digest};
+use crate::layout::export::check;
 use crate::layout::index::{self, Entry};
 use crate::layout::source::{Links, Source};
-use crate::layout::{Failure, INDEX_FILE, MARK, MARK_FILE, blob_file, digest_of};
+use crate::layout::{Failure, Hashed, INDEX_FILE, MARK, MARK_FILE, blob_file, digest_of};
 use crate::name::RepositoryName;
 use crate::store::disk::{self, Linked, failed};
 use crate::store::{Store, compare};
@@ -36,6 +37,14 @@ pub struct Folder {
 enum What {
     Folder,
     File,
+}
+
+/// What is at the place of content.
+#[derive(PartialEq, Eq)]
+enum Found {
+    Nothing,
+    Sound,
+    ToReplace,
 }
 
 /// How a blob came into a folder.
@@ -83,27 +92,37 @@ impl Folder {
         algorithms.iter().try_for_each(|algorithm| self.folder(&format!("blobs/{algorithm}")))
     }
 
-    /// Writes a blob of a repository.
+    /// Writes a blob of a repository, that should have `size` bytes. Where something is wrong, with the blob's length
+    /// or with what is there already, it is not linked but copied, and that tells with what.
     pub(super) fn blob(
         &mut self,
         store: &Store,
         name: &RepositoryName,
         digest: &Digest,
+        size: u64,
     ) -> Result<(Came, u64), Failure> {
-        if self.has(digest)? {
+        let found = self.find(digest)?;
+        if found == Found::Sound {
             return Ok((Came::Before, 0));
         }
-        if !self.copy && self.link(store, name, digest)? {
+        let blob = store.open_blob(name, digest)?;
+        let may_link = !self.copy && found == Found::Nothing && blob.size == size;
+        if may_link && self.link(store, name, digest)? {
             return Ok((Came::Linked, 0));
         }
-        let mut blob = store.open_blob(name, digest)?;
-        self.copy(&blob_file(digest), &mut blob.file)?;
+        let mut content = Hashed::new(blob.file, digest.algorithm());
+        let copied = self.copy_beside(&blob_file(digest), &mut content)?;
+        if let Err(failure) = check(digest, &content.digest()) {
+            let _ = disk::remove(&copied);
+            return Err(failure);
+        }
+        self.put(&copied, self.path.join(blob_file(digest)))?;
         Ok((Came::Copied, blob.size))
     }
 
     /// Writes a manifest.
     pub(super) fn manifest(&mut self, digest: &Digest, bytes: &[u8]) -> Result<Came, Failure> {
-        if self.has(digest)? {
+        if self.find(digest)? == Found::Sound {
             return Ok(Came::Before);
         }
         self.copy(&blob_file(digest), &mut &bytes[..])?;
@@ -139,16 +158,16 @@ impl Folder {
         Ok(())
     }
 
-    /// Is this content there already, and sound? What is not is replaced; so is, where copies are wanted, what has
-    /// further names: they may be the store's.
-    fn has(&self, digest: &Digest) -> Result<bool, Failure> {
+    /// Is this content there already? Where copies are wanted, what has further names does not count: they may be the
+    /// store's.
+    fn find(&self, digest: &Digest) -> Result<Found, Failure> {
         let path = self.path.join(blob_file(digest));
-        let Some((mut file, metadata)) = disk::open_file(&path)? else { return Ok(false) };
+        let Some((mut file, metadata)) = disk::open_file(&path)? else { return Ok(Found::Nothing) };
         if self.copy && metadata.nlink() > 1 {
-            return Ok(false);
+            return Ok(Found::ToReplace);
         }
         let (found, _) = digest_of(&mut file, digest.algorithm()).map_err(failed("read", &path))?;
-        Ok(found == *digest)
+        Ok(if found == *digest { Found::Sound } else { Found::ToReplace })
     }
 
     /// Makes a file that is the store's. `false`: it cannot be, and must be copied. Why not matters little: another
@@ -167,8 +186,13 @@ impl Folder {
 
     /// Makes a file that holds this content.
     fn copy(&mut self, name: &str, content: &mut dyn Read) -> Result<(), Failure> {
-        let path = self.path.join(name);
-        let temporary = beside(&path)?;
+        let copied = self.copy_beside(name, content)?;
+        self.put(&copied, self.path.join(name))
+    }
+
+    /// Makes such a file beside the name that it is to get.
+    fn copy_beside(&self, name: &str, content: &mut dyn Read) -> Result<PathBuf, Failure> {
+        let temporary = beside(&self.path.join(name))?;
         let mut file = disk::create(&temporary)?;
         let copied = io::copy(content, &mut file)
             .map_err(failed("write", &temporary))
@@ -177,7 +201,7 @@ impl Folder {
             let _ = disk::remove(&temporary);
         }
         copied?;
-        self.put(&temporary, path)
+        Ok(temporary)
     }
 
     /// Moves a complete file to its name, over what is there.

@@ -1,7 +1,7 @@
 //! Images go out, and come in again as they were.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use serde_json::Value;
@@ -348,4 +348,40 @@ fn an_export_that_breaks_off_leaves_what_was_there() {
     assert_eq!(names(folder.path()), ["layout"]);
     assert_eq!([names(&layout), names(&layout.join("blobs/sha256"))], before);
     assert_eq!(fs::read(layout.join("index.json")).unwrap(), index);
+}
+
+/// Bytes that pass through are looked at; a link takes no look but at the length.
+#[test]
+fn what_is_damaged_in_the_registry_does_not_go_out() {
+    let (registry, one, _, folder) = repository();
+    let file = registry.blob_path(&one.layer);
+    let damage = |content: &[u8]| {
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::write(&file, content).unwrap(); // all its names are one file
+    };
+    let why = format!("{} is damaged in the registry, its bytes have the digest", one.layer);
+    let refused = |layout: &str, flags: &[&str]| {
+        let output =
+            run(&registry, "export", &[&["team/app:v1", text(&folder.path().join(layout))], flags].concat());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(&why) && said.contains("`registry verify`"), "{said}");
+    };
+    let mut flipped = bytes(1, 5000);
+    flipped[4000] ^= 1;
+    damage(&flipped);
+    refused("copy", &["--copy"]);
+    if cfg!(feature = "archives") {
+        refused("app.tar", &[]);
+    }
+    damage(&[&bytes(1, 5000)[..], b"abc"].concat());
+    refused("link", &[]);
+    refused("copy", &["--copy"]);
+    assert_eq!(names(folder.path()), [""; 0]);
+
+    // What was linked is damaged with it, and is not mended by a link to itself.
+    damage(&bytes(1, 5000));
+    export(&registry, "team/app:v1", &folder.path().join("link"), &[]);
+    damage(&flipped);
+    refused("link", &[]);
 }
