@@ -26,8 +26,16 @@ mod without;
 #[cfg(not(feature = "archives"))]
 pub use self::without::{Archive, Writer, inflate};
 
+use super::Failure;
+
 /// What gzip begins with.
 pub const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// What the names of other archives end with. A folder of such a name would be a surprise.
+const FOREIGN_ENDINGS: &[&str] = &[
+    ".tar.zst", ".tzst", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tbz", ".tar.lz4", ".zip", ".7z", ".rar",
+    ".xz", ".bz2", ".zst",
+];
 
 /// How an archive is to be written, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +48,17 @@ pub enum Form {
 
 impl Form {
     /// The form that a file's name asks for; `None`: it is none of an archive.
-    pub fn of(name: &str) -> Option<Self> {
+    ///
+    /// # Errors
+    /// It is that of an archive which nobody here can write.
+    pub fn of(name: &str) -> Result<Option<Self>, Failure> {
         let name = name.to_ascii_lowercase();
-        if name.ends_with(".tar") {
-            Some(Self::Plain)
-        } else {
-            (name.ends_with(".tar.gz") || name.ends_with(".tgz")).then_some(Self::Gzip)
+        let ends_with = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
+        if ends_with(FOREIGN_ENDINGS) {
+            let why = "would be an archive of a kind that is not written; .tar, .tar.gz and .tgz are";
+            return Err(Failure::Refused(why.to_owned()));
         }
+        let is_gzip = ends_with(&[".tar.gz", ".tgz"]);
+        Ok(if ends_with(&[".tar"]) { Some(Self::Plain) } else { is_gzip.then_some(Self::Gzip) })
     }
 }

@@ -8,7 +8,9 @@
 mod folder;
 
 use std::collections::BTreeSet;
+use std::fs::Metadata;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use self::folder::{Came, Folder};
@@ -49,31 +51,51 @@ enum Kind {
     },
 }
 
+impl Kind {
+    /// Begins an archive, which will have the mode of the file that it replaces.
+    fn archive(path: &Path, found: Option<&Metadata>, form: Form) -> Result<Self, Failure> {
+        let path = match found {
+            Some(_) => path.canonicalize().map_err(disk::failed("look up", path))?,
+            None => path.to_owned(),
+        };
+        let temporary = beside(&path)?;
+        let file = disk::create(&temporary)?;
+        let kept = found.map_or(Ok(()), |found| disk::set_mode(&file, &temporary, found));
+        match kept.map_err(Failure::from).and_then(|()| Writer::new(file, form)) {
+            Ok(writer) => Ok(Self::Archive { writer: Some(writer), temporary, path }),
+            Err(failure) => {
+                let _ = disk::remove(&temporary);
+                Err(failure)
+            }
+        }
+    }
+}
+
 impl Target {
-    /// Looks at what is there, and begins. Nothing that is there is changed.
+    /// Looks at what is there, and begins. Nothing that is there is changed. A symbolic link stays, and what it leads
+    /// to is written.
     ///
     /// # Errors
     /// There is something else than a layout, or no way to write there.
     pub fn open(path: &Path, copy: bool, limit: u64) -> Result<Self, Failure> {
+        let refused = |why: &str| Err(Failure::Refused(why.to_owned()));
         let found = disk::metadata(path)?;
         if found.is_none() && disk::metadata_of_name(path)?.is_some_and(|it| it.is_symlink()) {
-            return Err(Failure::Refused("is a symbolic link to nothing".to_owned()));
+            return refused("is a symbolic link to nothing");
         }
-        let form = path.file_name().and_then(|name| name.to_str()).and_then(Form::of);
-        let kind = match (form, &found) {
-            (Some(form), found) if !found.as_ref().is_some_and(|found| found.is_dir()) => {
-                let temporary = beside(path)?;
-                let writer = Writer::new(disk::create(&temporary)?, form);
-                if writer.is_err() {
-                    let _ = disk::remove(&temporary);
-                }
-                Kind::Archive { writer: Some(writer?), temporary, path: path.into() }
+        let is_folder =
+            found.as_ref().is_some_and(Metadata::is_dir) || path.as_os_str().as_bytes().ends_with(b"/");
+        let name = path.file_name().and_then(|name| name.to_str()).filter(|_| !is_folder).unwrap_or_default();
+        let kind = match (Form::of(name)?, found) {
+            _ if is_folder => Kind::Folder(Folder::open(path, copy, limit)?),
+            (_, Some(found)) if !found.is_file() => return refused("is neither a plain file nor a folder"),
+            (Some(form), found) => Kind::archive(path, found.as_ref(), form)?,
+            (None, None) => Kind::Folder(Folder::open(path, copy, limit)?),
+            (None, Some(_)) => {
+                return refused(
+                    "is a file; export to a folder, or to a name that ends with .tar, .tar.gz or .tgz",
+                );
             }
-            (_, Some(found)) if !found.is_dir() => {
-                let why = "is a file; export to a folder, or to a name that ends with .tar, .tar.gz or .tgz";
-                return Err(Failure::Refused(why.to_owned()));
-            }
-            _ => Kind::Folder(Folder::open(path, copy, limit)?),
         };
         Ok(Self { kind, written: Written::default() })
     }

@@ -22,9 +22,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use self::care::TEMPORARY;
-pub use self::care::{
-    date, is_temporary, last_touched, last_used, metadata_of_name, remove_empty_folder, renew,
-};
+pub use self::care::*;
 use crate::error::{Error, PathError};
 use crate::reference::UploadId;
 use crate::system::process::NONBLOCKING;

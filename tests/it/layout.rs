@@ -5,6 +5,7 @@
 //! - [`bad`]: what is wrong is named, and nothing of it comes in
 //! - [`taken_back`]: an import that fails leaves what others have begun to use
 //! - [`export`]: images go out, and come in again as they were
+//! - [`target`]: where they may go
 //! - [`made`], [`packed`]: layouts and archives made by hand
 
 #[cfg(feature = "archives")]
@@ -17,6 +18,7 @@ mod packed;
 #[cfg(feature = "archives")]
 mod saved;
 mod taken_back;
+mod target;
 
 use std::fs;
 use std::path::Path;

@@ -48,6 +48,11 @@ pub fn metadata_of_name(path: &Path) -> Result<Option<Metadata>, PathError> {
     if_exists(fs::symlink_metadata(path).map_err(failed("look up", path)))
 }
 
+/// Gives a new file the mode of the one whose place it is to take.
+pub fn set_mode(file: &File, path: &Path, of: &Metadata) -> Result<(), PathError> {
+    file.set_permissions(of.permissions()).map_err(failed("set the mode of", path))
+}
+
 /// Removes a folder if it is there and empty; says whether it did. Not durable: an empty folder that a loss of
 /// power brings back is as empty as it was.
 pub fn remove_empty_folder(path: &Path) -> Result<bool, PathError> {

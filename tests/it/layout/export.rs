@@ -11,13 +11,13 @@ use super::{assert_sound, import, run, succeeded, tags, text};
 use crate::harness::{Image, Registry, bytes, sha256};
 
 #[track_caller]
-fn export(registry: &Registry, source: &str, layout: &Path, flags: &[&str]) -> String {
+pub fn export(registry: &Registry, source: &str, layout: &Path, flags: &[&str]) -> String {
     succeeded(run(registry, "export", &[&[source, text(layout)], flags].concat()))
 }
 
 /// It is refused in one line that contains this.
 #[track_caller]
-fn refused(registry: &Registry, source: &str, layout: &Path, expect: &str) {
+pub fn refused(registry: &Registry, source: &str, layout: &Path, expect: &str) {
     let output = run(registry, "export", &[source, text(layout)]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{said}");
@@ -26,7 +26,7 @@ fn refused(registry: &Registry, source: &str, layout: &Path, expect: &str) {
 }
 
 /// What `index.json` lists: digest and name.
-fn listed(layout: &Path) -> Vec<(String, Option<String>)> {
+pub fn listed(layout: &Path) -> Vec<(String, Option<String>)> {
     let index: Value = serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
     let name =
         |entry: &Value| entry["annotations"]["org.opencontainers.image.ref.name"].as_str().map(str::to_owned);
@@ -38,7 +38,7 @@ fn listed(layout: &Path) -> Vec<(String, Option<String>)> {
         .collect()
 }
 
-fn names(folder: &Path) -> Vec<String> {
+pub fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -47,12 +47,12 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-fn blob(layout: &Path, digest: &str) -> std::path::PathBuf {
+pub fn blob(layout: &Path, digest: &str) -> std::path::PathBuf {
     layout.join("blobs").join(digest.replace(':', "/"))
 }
 
 /// A repository with two images that share a blob, one of them under two tags, and a signature.
-fn repository() -> (Registry, Image, Image, tempfile::TempDir) {
+pub fn repository() -> (Registry, Image, Image, tempfile::TempDir) {
     let registry = Registry::start();
     let one = registry.push_image("team/app", "v1", &bytes(1, 5000));
     let two = registry.push_image("team/app", "v2", &bytes(2, 5000));
@@ -204,47 +204,6 @@ fn an_export_adds_to_the_layout_that_is_there() {
     assert_eq!(listed(&layout), [name(&two, "v2")]);
 }
 
-/// `for i in …; do registry export app:t$i layout & done`; some of them break off.
-#[test]
-fn exports_into_one_layout_at_the_same_time_are_all_listed() {
-    let registry = Registry::start();
-    registry.push_image("app", "large", &bytes(1, 300_000));
-    for i in 0..6 {
-        registry.push_image("app", &format!("t{i}"), format!("layer {i}").as_bytes());
-    }
-    for _ in 0..5 {
-        let folder = tempfile::tempdir().unwrap();
-        let layout = folder.path().join("layout");
-        std::thread::scope(|scope| {
-            for i in 0..6 {
-                let (registry, layout) = (&registry, &layout);
-                scope.spawn(move || export(registry, &format!("app:t{i}"), layout, &[]));
-                scope.spawn(|| export_limited(registry, "app:large", layout));
-            }
-        });
-        let mut tags: Vec<_> = listed(&layout).into_iter().filter_map(|(_, tag)| tag).collect();
-        tags.sort();
-        assert_eq!(tags, ["t0", "t1", "t2", "t3", "t4", "t5"]);
-        let other = Registry::start();
-        import(&other, &layout, "app", &[]);
-    }
-}
-
-/// As if the disk were full: `ulimit -f` stops a file at half a layer.
-#[track_caller]
-fn export_limited(registry: &Registry, source: &str, layout: &Path) {
-    let limited = format!(
-        "trap '' XFSZ; ulimit -f 200; exec {} export {source} {} --copy --root {}",
-        env!("CARGO_BIN_EXE_registry"),
-        layout.display(),
-        registry.path("").display()
-    );
-    let output = std::process::Command::new("sh").args(["-c", &limited]).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("File too large"), "{said}");
-}
-
 #[cfg(feature = "archives")]
 #[test]
 fn two_archives_of_the_same_images_are_the_same_bytes() {
@@ -283,71 +242,6 @@ fn signatures_go_out_when_they_are_asked_for() {
         assert_eq!(other.get(&path).json()["manifests"].as_array().unwrap().len(), 1);
     }
     assert_eq!(tags(&other, "app"), tags(&registry, "app"));
-}
-
-#[test]
-fn what_cannot_go_out_is_refused_and_leaves_nothing() {
-    let (registry, one, _, folder) = repository();
-    let at = |name: &str| folder.path().join(name);
-    fs::create_dir(at("full")).unwrap();
-    fs::write(at("full/notes.txt"), b"mine").unwrap();
-    fs::write(at("file"), b"mine").unwrap();
-    std::os::unix::fs::symlink("gone", at("nowhere")).unwrap();
-    fs::create_dir(at("newer")).unwrap();
-    fs::write(at("newer/oci-layout"), br#"{"imageLayoutVersion":"2.0.0"}"#).unwrap();
-    for (source, layout, expect) in [
-        ("team/app:v1", "full", "is a folder with other things in it, and no layout (no oci-layout)"),
-        (
-            "team/app:v1",
-            "file",
-            "is a file; export to a folder, or to a name that ends with .tar, .tar.gz or .tgz",
-        ),
-        ("team/app:v1", "nowhere", "is a symbolic link to nothing"),
-        ("team/app:v1", "newer", "oci-layout: imageLayoutVersion is \"2.0.0\""),
-        ("team/app:v1", "no/such/folder", "No such file or directory"),
-        ("team/app:v1", "no/such/app.tar", "No such file or directory"),
-        ("team/app:v9", "layout", "v9"),
-        ("team/none", "layout", "team/none"),
-    ] {
-        refused(&registry, source, &at(layout), expect);
-    }
-    // An image that is not whole, found before anything is written.
-    assert_eq!(registry.send("DELETE", &format!("/v2/team/app/blobs/{}", one.layer), &[], b"").status, 202);
-    for layout in ["layout", "app.tar"] {
-        refused(
-            &registry,
-            "team/app",
-            &at(layout),
-            &format!("refers to {}, which the repository does not hold", one.layer),
-        );
-    }
-    assert_eq!(names(folder.path()), ["file", "full", "newer", "nowhere"]);
-    assert_eq!(
-        (names(&at("full")), names(&at("newer"))),
-        (vec!["notes.txt".into()], vec!["oci-layout".into()])
-    );
-}
-
-/// A disk that is full amid an export.
-#[test]
-fn an_export_that_breaks_off_leaves_what_was_there() {
-    let registry = Registry::start();
-    registry.push_image("app", "small", b"small");
-    registry.push_image("app", "large", &bytes(1, 300_000));
-    let folder = tempfile::tempdir().unwrap();
-    let layout = folder.path().join("layout");
-    export(&registry, "app:small", &layout, &["--copy"]);
-    let before = [names(&layout), names(&layout.join("blobs/sha256"))];
-    let index = fs::read(layout.join("index.json")).unwrap();
-    for target in ["layout", "new", "app.tar"] {
-        if target == "app.tar" && cfg!(not(feature = "archives")) {
-            continue;
-        }
-        export_limited(&registry, "app:large", &folder.path().join(target));
-    }
-    assert_eq!(names(folder.path()), ["layout"]);
-    assert_eq!([names(&layout), names(&layout.join("blobs/sha256"))], before);
-    assert_eq!(fs::read(layout.join("index.json")).unwrap(), index);
 }
 
 /// Bytes that pass through are looked at; a link takes no look but at the length.
