@@ -16,7 +16,7 @@
 //! 1. [`source`]: a folder or an archive ([`archive`]), as names and bytes. Nothing is ever unpacked.
 //! 2. [`contents`]: what is in it, under which names, by digest. [`index`] reads `index.json`, [`docker`] what
 //!    `docker save` wrote.
-//! 3. [`choose`]: which of it is wanted, and under which tags.
+//! 3. [`choose`]: which of it is wanted, and under which tags; [`platform`]: for which platform.
 //! 4. [`plan`]: all of that is read, hashed and checked, down to the last layer. Nothing has been written yet.
 //! 5. [`import`]: bytes first, names last, by the functions that a push goes through.
 //!
@@ -30,6 +30,7 @@ pub mod export;
 pub mod import;
 pub mod index;
 pub mod plan;
+pub mod platform;
 pub mod source;
 pub mod target;
 

@@ -6,19 +6,26 @@ use crate::config::Config;
 use crate::digest::Digest;
 use crate::layout::export::Export;
 use crate::layout::import::Import;
+use crate::layout::platform::Platform;
 use crate::reference::{Reference, Tag};
 
-const IMPORT_FLAGS: &[&str] = &["--ref REF", "--referrers"];
+const IMPORT_FLAGS: &[&str] = &["--ref REF", "--platform PLATFORM", "--referrers"];
 const EXPORT_FLAGS: &[&str] = &["--referrers", "--copy"];
 
 /// What `registry import LAYOUT NAME[:TAG]` means.
 pub(super) fn import(arguments: &[String], load: impl FnOnce(&Typed) -> Result<Config, String>) -> Parsed {
     let mut typed = Typed::parse(arguments, &[ROOT_FLAGS, IMPORT_FLAGS].concat())?;
     let (named, referrers) = (typed.take("--ref"), typed.take_switch("--referrers")?);
+    let platform = typed.take("--platform").map(|text| {
+        let why = || format!("--platform: {text:?} is not OS/ARCH or OS/ARCH/VARIANT, as linux/amd64");
+        Platform::parse(&text).ok_or_else(why)
+    });
     let [layout, target] = two(&typed.operands, "LAYOUT NAME[:TAG]")?;
     let (name, tag) = name_and_tag(target)?;
     let config = load(&typed)?;
-    let import = Import { name, tag, named, referrers, manifest_bytes_max: config.limits.manifest_bytes };
+    let platform = platform.transpose()?;
+    let manifest_bytes_max = config.limits.manifest_bytes;
+    let import = Import { name, tag, named, platform, referrers, manifest_bytes_max };
     let (root, immutable) = (config.storage.path, config.tags.immutable);
     Ok(Command::Import { root, immutable, layout: layout.into(), import })
 }
@@ -67,6 +74,8 @@ The tag of an image in a layout is its org.opencontainers.image.ref.name, or wha
 of a full reference there or in io.containerd.image.name; of `docker save`, its RepoTags.
 
   --ref REF              What the image is called in the layout, as a tag or in full.
+  --platform PLATFORM    Of an image for several platforms, the one for this: OS/ARCH[/VARIANT], as
+                         linux/amd64. So also what containerd exports of an index comes in.
   --referrers            Also what refers to it: signatures, bills of materials. Without a tag
                          they are among all that is imported anyway.
   --root DIR             The registry's directory. [testdata]  storage.path  REGISTRY_STORAGE_PATH
@@ -143,11 +152,13 @@ mod tests {
 
     #[test]
     fn two_operands_and_flags_anywhere() {
-        let (root, layout, asked) =
-            parse_import("--root /r layout team/app:v1 --ref docker.io/x:v2 --referrers");
+        let (root, layout, asked) = parse_import(
+            "--root /r layout team/app:v1 --ref docker.io/x:v2 --platform linux/arm64 --referrers",
+        );
         assert_eq!((root.as_str(), layout.as_str(), asked.name.as_str()), ("/r", "layout", "team/app"));
         assert_eq!(asked.tag.as_ref().map(Tag::as_str), Some("v1"));
         assert_eq!((asked.named.as_deref(), asked.referrers), (Some("docker.io/x:v2"), true));
+        assert_eq!(asked.platform, Platform::parse("linux/arm64"));
         let (root, _, asked) = parse_import("layout team/app");
         assert_eq!((root.as_str(), asked.tag, asked.named, asked.referrers), ("testdata", None, None, false));
 
@@ -172,6 +183,7 @@ mod tests {
             ("import", "layout app:.v1", ".v1"),
             ("import", "layout app --copy", "--copy is not a flag"),
             ("import", "layout app --ref", "--ref needs a value"),
+            ("import", "layout app --platform amd64", "\"amd64\" is not OS/ARCH or OS/ARCH/VARIANT"),
             ("export", "app", "it takes two things, NAME[:TAG|@DIGEST] LAYOUT, and 1 were given"),
             ("export", "app@v1 out", "v1"),
             ("export", "app:v1@sha256:00 out", "v1@sha256:00"),

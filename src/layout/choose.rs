@@ -27,9 +27,9 @@ pub struct Wish<'a> {
 
 /// Something that is to be imported.
 #[derive(Debug)]
-pub struct Chosen<'c> {
+pub struct Chosen {
     /// The entry of the layout.
-    pub listed: &'c Listed,
+    pub listed: Listed,
     /// The tags it gets.
     pub tags: Vec<Tag>,
 }
@@ -38,7 +38,7 @@ pub struct Chosen<'c> {
 ///
 /// # Errors
 /// There is no such thing, or more than one.
-pub fn choose<'c>(contents: &'c Contents, wish: Wish<'_>) -> Result<Vec<Chosen<'c>>, Failure> {
+pub fn choose(contents: &Contents, wish: Wish<'_>) -> Result<Vec<Chosen>, Failure> {
     let manifests: Vec<&Listed> = contents.listed.iter().filter(|listed| is_manifest(listed)).collect();
     if manifests.is_empty() {
         return Err(Failure::Refused("holds no manifest, so there is nothing to import".to_owned()));
@@ -69,7 +69,7 @@ pub fn choose<'c>(contents: &'c Contents, wish: Wish<'_>) -> Result<Vec<Chosen<'
 ///
 /// # Errors
 /// A manifest of the layout cannot be read.
-pub fn add_referrers<'c>(contents: &'c Contents, plan: &mut Plan<'c>) -> Result<Vec<Chosen<'c>>, Failure> {
+pub fn add_referrers<'c>(contents: &'c Contents, plan: &mut Plan<'c>) -> Result<Vec<Chosen>, Failure> {
     let mut found = Vec::new();
     loop {
         let before = found.len();
@@ -80,7 +80,7 @@ pub fn add_referrers<'c>(contents: &'c Contents, plan: &mut Plan<'c>) -> Result<
             let (_, manifest) = plan.read(&listed.digest, &listed.media_type)?;
             if manifest.subject.is_some_and(|subject| plan.has(&subject.digest)) {
                 plan.add(listed)?;
-                found.push(Chosen { listed, tags: Vec::new() });
+                found.push(Chosen { listed: listed.clone(), tags: Vec::new() });
             }
         }
         if found.len() == before {
@@ -98,12 +98,12 @@ pub fn is_manifest(listed: &Listed) -> bool {
 fn with_their_tags<'c>(
     listed: impl Iterator<Item = &'c Listed>,
     wanted: impl Fn(&super::contents::Name) -> bool,
-) -> Vec<Chosen<'c>> {
-    let mut chosen: Vec<Chosen<'c>> = Vec::new();
+) -> Vec<Chosen> {
+    let mut chosen: Vec<Chosen> = Vec::new();
     let mut places = BTreeMap::new();
     for listed in listed {
         let at = *places.entry(&listed.digest).or_insert_with(|| {
-            chosen.push(Chosen { listed, tags: Vec::new() });
+            chosen.push(Chosen { listed: listed.clone(), tags: Vec::new() });
             chosen.len() - 1
         });
         for tag in listed.names.iter().filter(|name| wanted(name)).filter_map(|name| name.tag.as_ref()) {
@@ -116,12 +116,12 @@ fn with_their_tags<'c>(
 }
 
 /// Exactly one is wanted, under `tag` if there is one.
-fn one_of<'c>(
-    mut found: Vec<Chosen<'c>>,
+fn one_of(
+    mut found: Vec<Chosen>,
     all: &[&Listed],
     what: &str,
     tag: Option<&Tag>,
-) -> Result<Vec<Chosen<'c>>, Failure> {
+) -> Result<Vec<Chosen>, Failure> {
     match &mut found[..] {
         [one] => {
             if let Some(tag) = tag {
@@ -139,11 +139,11 @@ fn one_of<'c>(
 }
 
 /// A tag is one manifest.
-fn check_tags(chosen: &[Chosen<'_>]) -> Result<(), Failure> {
+fn check_tags(chosen: &[Chosen]) -> Result<(), Failure> {
     let mut seen = BTreeSet::new();
     for tag in chosen.iter().flat_map(|chosen| &chosen.tags) {
         if !seen.insert(tag) {
-            let listed: Vec<&Listed> = chosen.iter().map(|chosen| chosen.listed).collect();
+            let listed: Vec<&Listed> = chosen.iter().map(|chosen| &chosen.listed).collect();
             return Err(Failure::Refused(format!(
                 "holds two manifests that would both be {tag} here; import one at a time, by its full name, with \
                  --ref; it holds {}",

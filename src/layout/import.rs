@@ -15,6 +15,7 @@ use super::Failure;
 use super::choose::{self, Chosen, Wish};
 use super::contents::{Contents, Listed};
 use super::plan::Plan;
+use super::platform::{self, Platform};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::name::RepositoryName;
@@ -35,6 +36,8 @@ pub struct Import {
     pub tag: Option<Tag>,
     /// What it is called in the layout, if otherwise.
     pub named: Option<String>,
+    /// Of each index, the image for this platform; `None`: all of it.
+    pub platform: Option<Platform>,
     /// Also what refers to it.
     pub referrers: bool,
     /// The most bytes that a manifest may have.
@@ -97,8 +100,12 @@ pub fn import(store: &Store, path: &Path, asked: &Import) -> Result<Report, Fail
     let contents = Contents::open(path, limit, &|| store.scratch())?;
     let wish = Wish { tag: asked.tag.as_ref(), named: asked.named.as_deref() };
     let mut chosen = choose::choose(&contents, wish)?;
-    require_mutable(store, asked, &chosen)?;
     let mut plan = Plan::new(&contents, limit);
+    if let Some(platform) = &asked.platform {
+        platform::select(&plan, &mut chosen, platform)?;
+    }
+    require_mutable(store, asked, &chosen)?;
+    chosen.iter().try_for_each(|chosen| plan.add(&chosen.listed))?;
     let wanted: BTreeSet<&Digest> = chosen.iter().map(|chosen| &chosen.listed.digest).collect();
     // One manifest may be listed under several names; each entry must be right.
     let is_wanted = |listed: &&Listed| wanted.contains(&listed.digest) && choose::is_manifest(listed);
@@ -136,7 +143,7 @@ pub fn import(store: &Store, path: &Path, asked: &Import) -> Result<Report, Fail
 
 /// Of several tags none is set when one may not be, as in a push; what others set meanwhile is seen when it comes to
 /// the tag.
-fn require_mutable(store: &Store, asked: &Import, chosen: &[Chosen<'_>]) -> Result<(), Failure> {
+fn require_mutable(store: &Store, asked: &Import, chosen: &[Chosen]) -> Result<(), Failure> {
     for Chosen { listed, tags } in chosen {
         for tag in tags {
             store.require_mutable(&asked.name, tag, Some(&listed.digest))?;
@@ -159,7 +166,7 @@ struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    fn write(&mut self, chosen: &[Chosen<'_>]) -> Result<(), Failure> {
+    fn write(&mut self, chosen: &[Chosen]) -> Result<(), Failure> {
         let mut attempts = 0;
         loop {
             attempts += 1;
@@ -177,7 +184,7 @@ impl Writing<'_> {
     }
 
     /// Bytes first, names last.
-    fn write_in_order(&mut self, chosen: &[Chosen<'_>]) -> Result<(), Failure> {
+    fn write_in_order(&mut self, chosen: &[Chosen]) -> Result<(), Failure> {
         for digest in self.plan.blobs.keys() {
             self.write_blob(digest)?;
         }

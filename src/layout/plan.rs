@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::contents::{Contents, Listed};
-use super::{Failure, digest_of, read_limited};
+use super::{Failure, digest_of, platform, read_limited};
 use crate::descriptor::{Descriptor, ManifestType};
 use crate::digest::Digest;
 use crate::manifest::Manifest;
@@ -19,6 +19,8 @@ pub struct Plan<'c> {
     /// Blobs, with their lengths in bytes.
     pub blobs: BTreeMap<Digest, u64>,
     entered: BTreeSet<Digest>,
+    /// What is being added.
+    adding: Option<Listed>,
 }
 
 /// A manifest to be imported.
@@ -57,7 +59,14 @@ impl From<&Descriptor> for Wanted {
 impl<'c> Plan<'c> {
     /// Nothing yet.
     pub fn new(contents: &'c Contents, limit: u64) -> Self {
-        Self { contents, limit, manifests: Vec::new(), blobs: BTreeMap::new(), entered: BTreeSet::new() }
+        Self {
+            contents,
+            limit,
+            manifests: Vec::new(),
+            blobs: BTreeMap::new(),
+            entered: BTreeSet::new(),
+            adding: None,
+        }
     }
 
     /// Adds what the layout lists, and all that belongs to it.
@@ -67,6 +76,7 @@ impl<'c> Plan<'c> {
     pub fn add(&mut self, listed: &Listed) -> Result<(), Failure> {
         let Listed { media_type, digest, size, .. } = listed.clone();
         let from = "what the layout lists".to_owned();
+        self.adding = Some(listed.clone());
         let mut steps = vec![Step::Enter(Wanted { media_type, digest, size }, from)];
         while let Some(step) = steps.pop() {
             match step {
@@ -121,7 +131,7 @@ impl<'c> Plan<'c> {
             // An index may list what is no manifest: buildkit's cache lists layers.
             if is_index && ManifestType::parse(&descriptor.media_type).is_some() {
                 steps.push(Step::Enter(descriptor.into(), place.clone()));
-            } else if !(descriptor.is_non_distributable() && self.is_missing(&descriptor.digest)?) {
+            } else if !descriptor.is_non_distributable() || self.is_there(&descriptor.digest)? {
                 self.blob(&descriptor.into(), &place)?;
             }
         }
@@ -152,10 +162,9 @@ impl<'c> Plan<'c> {
     fn check_size(&self, wanted: &Wanted, from: &str) -> Result<(), Failure> {
         let place = self.contents.place(&wanted.digest);
         let Some(content) = self.contents.content(&wanted.digest)? else {
-            let why = format!(
-                "is missing, but {from} refers to it; an image is imported whole: make the layout anew with all \
-                 that belongs to it (of all platforms)"
-            );
+            let way_out = self.adding.as_ref().map(|listed| platform::way_out(self, listed));
+            let way_out = way_out.unwrap_or_default();
+            let why = format!("is missing, but {from} refers to it; an image is imported whole: {way_out}");
             return Err(Failure::at(&place, why));
         };
         match content.size() {
@@ -164,8 +173,12 @@ impl<'c> Plan<'c> {
         }
     }
 
-    fn is_missing(&self, digest: &Digest) -> Result<bool, Failure> {
-        Ok(self.contents.content(digest)?.is_none())
+    /// Does the layout have this content?
+    ///
+    /// # Errors
+    /// What is there is no plain file.
+    pub fn is_there(&self, digest: &Digest) -> Result<bool, Failure> {
+        Ok(self.contents.content(digest)?.is_some())
     }
 }
 

@@ -306,6 +306,7 @@ fn import_layout(
         name: name.clone(),
         tag: None,
         named: None,
+        platform: None,
         referrers: false,
         manifest_bytes_max: MANIFEST_BYTES_MAX,
     };

@@ -2,6 +2,7 @@
 //!
 //! - here: good layouts come in as if they had been pushed
 //! - [`archives`]: the same in one file; [`saved`]: what `docker save` writes
+//! - [`platform`]: images for several platforms
 //! - [`bad`]: what is wrong is named, and nothing of it comes in
 //! - [`taken_back`]: an import that fails leaves what others have begun to use
 //! - [`export`]: images go out, and come in again as they were
@@ -15,6 +16,7 @@ mod export;
 mod made;
 #[cfg(feature = "archives")]
 mod packed;
+mod platform;
 #[cfg(feature = "archives")]
 mod saved;
 mod taken_back;
