@@ -67,13 +67,14 @@ run it as the user they run as, whose the files are.
 
   registry import layout team/app       all that the layout lists, with the tags it has there
   registry import layout team/app:v1    what has the tag v1 in the layout; or, when that holds one
-                                        image only, this one, whatever it is called there
+                                        image only (beside what refers to it), this one, whatever
+                                        it is called there
   registry import all.tar team/app:v1 --ref docker.io/library/app:v1.2
 
 The tag of an image in a layout is its org.opencontainers.image.ref.name, or what follows the colon
 of a full reference there or in io.containerd.image.name; of `docker save`, its RepoTags.
 
-  --ref REF              What the image is called in the layout, as a tag or in full.
+  --ref REF              What the image is called in the layout, as a tag or in full; or its digest.
   --platform PLATFORM    Of an image for several platforms, the one for this: OS/ARCH[/VARIANT], as
                          linux/amd64. So also what containerd exports of an index comes in.
   --referrers            Also what refers to it: signatures, bills of materials. Without a tag

@@ -10,6 +10,7 @@ use super::Failure;
 use super::contents::{Contents, Listed};
 use super::plan::Plan;
 use crate::descriptor::ManifestType;
+use crate::digest::Digest;
 use crate::json::quote;
 use crate::reference::Tag;
 
@@ -21,7 +22,7 @@ const NAMES_SHOWN_MAX: usize = 10;
 pub struct Wish<'a> {
     /// The tag that it is to get, which is also its name in the layout unless another is given.
     pub tag: Option<&'a Tag>,
-    /// Its name in the layout.
+    /// Its name in the layout, or its digest.
     pub named: Option<&'a str>,
 }
 
@@ -38,7 +39,7 @@ pub struct Chosen {
 ///
 /// # Errors
 /// There is no such thing, or more than one.
-pub fn choose(contents: &Contents, wish: Wish<'_>) -> Result<Vec<Chosen>, Failure> {
+pub fn choose(contents: &Contents, plan: &Plan<'_>, wish: Wish<'_>) -> Result<Vec<Chosen>, Failure> {
     let manifests: Vec<&Listed> = contents.listed.iter().filter(|listed| is_manifest(listed)).collect();
     if manifests.is_empty() {
         return Err(Failure::Refused("holds no manifest, so there is nothing to import".to_owned()));
@@ -46,17 +47,22 @@ pub fn choose(contents: &Contents, wish: Wish<'_>) -> Result<Vec<Chosen>, Failur
     let chosen = match wish {
         Wish { tag: None, named: None } => with_their_tags(manifests.iter().copied(), |_| true),
         Wish { tag, named: Some(typed) } => {
-            let found =
-                manifests.iter().copied().filter(|listed| listed.names.iter().any(|name| name.is(typed)));
-            let found = with_their_tags(found, |name| name.is(typed));
+            let digest = Digest::parse(typed).ok();
+            let has_it = |listed: &Listed| match &digest {
+                Some(digest) => listed.digest == *digest,
+                None => listed.names.iter().any(|name| name.is(typed)),
+            };
+            let found = manifests.iter().copied().filter(|listed| has_it(listed));
+            let found = with_their_tags(found, |name| digest.is_some() || name.is(typed));
             one_of(found, &manifests, &format!("of the name {}", quote(typed)), tag)?
         }
         Wish { tag: Some(tag), named: None } => {
             let has = |listed: &&Listed| listed.names.iter().any(|name| name.tag.as_ref() == Some(tag));
             let found =
                 with_their_tags(manifests.iter().copied().filter(has), |name| name.tag.as_ref() == Some(tag));
-            let all = with_their_tags(manifests.iter().copied(), |_| true);
-            // What holds one thing needs no name for it.
+            // What holds one thing needs no name for it, and what is about that is nothing of its own.
+            let mut all = with_their_tags(manifests.iter().copied(), |_| true);
+            all.retain(|chosen| found.is_empty() && !is_referrer(plan, &chosen.listed, &manifests));
             let found = if found.is_empty() && all.len() == 1 { all } else { found };
             one_of(found, &manifests, &format!("with the tag {tag}"), Some(tag))?
         }
@@ -92,6 +98,13 @@ pub fn add_referrers<'c>(contents: &'c Contents, plan: &mut Plan<'c>) -> Result<
 /// An index may list what is none (image-layout.md shows such a one); a registry cannot serve that.
 pub fn is_manifest(listed: &Listed) -> bool {
     ManifestType::parse(&listed.media_type).is_some()
+}
+
+/// Is it about something else that is listed? What cannot be read is not; it is refused later.
+fn is_referrer(plan: &Plan<'_>, listed: &Listed, all: &[&Listed]) -> bool {
+    let manifest = plan.read(&listed.digest, &listed.media_type);
+    let subject = manifest.ok().and_then(|(_, manifest)| manifest.subject);
+    subject.is_some_and(|subject| all.iter().any(|other| other.digest == subject.digest))
 }
 
 /// Puts together the entries of one manifest, with the tags in those names that are `wanted`.
@@ -131,7 +144,7 @@ fn one_of(
         }
         [] => Err(Failure::Refused(format!("holds nothing {what}; it holds {}", names(all)))),
         several => Err(Failure::Refused(format!(
-            "holds {} manifests {what}; choose one by its full name, with --ref; it holds {}",
+            "holds {} manifests {what}; choose one by its full name or its digest, with --ref; it holds {}",
             several.len(),
             names(all)
         ))),
@@ -145,8 +158,8 @@ fn check_tags(chosen: &[Chosen]) -> Result<(), Failure> {
         if !seen.insert(tag) {
             let listed: Vec<&Listed> = chosen.iter().map(|chosen| &chosen.listed).collect();
             return Err(Failure::Refused(format!(
-                "holds two manifests that would both be {tag} here; import one at a time, by its full name, with \
-                 --ref; it holds {}",
+                "holds two manifests that would both be {tag} here; import one at a time, by its full name or its digest, \
+                 with --ref; it holds {}",
                 names(&listed)
             )));
         }

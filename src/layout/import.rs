@@ -99,8 +99,8 @@ pub fn import(store: &Store, path: &Path, asked: &Import) -> Result<Report, Fail
     let limit = asked.manifest_bytes_max;
     let contents = Contents::open(path, limit, &|| store.scratch())?;
     let wish = Wish { tag: asked.tag.as_ref(), named: asked.named.as_deref() };
-    let mut chosen = choose::choose(&contents, wish)?;
     let mut plan = Plan::new(&contents, limit);
+    let mut chosen = choose::choose(&contents, &plan, wish)?;
     if let Some(platform) = &asked.platform {
         platform::select(&plan, &mut chosen, platform)?;
     }

@@ -2,6 +2,7 @@
 //!
 //! - here: good layouts come in as if they had been pushed
 //! - [`archives`]: the same in one file; [`saved`]: what `docker save` writes
+//! - [`choice`]: which of a layout is meant
 //! - [`platform`]: images for several platforms
 //! - [`bad`]: what is wrong is named, and nothing of it comes in
 //! - [`taken_back`]: an import that fails leaves what others have begun to use
@@ -12,6 +13,7 @@
 #[cfg(feature = "archives")]
 mod archives;
 mod bad;
+mod choice;
 mod export;
 mod made;
 #[cfg(feature = "archives")]
@@ -175,60 +177,6 @@ fn all_of_a_layout_comes_with_the_tags_it_has_there() {
     assert!(said.contains(&format!("team/app@{}\n", digest(&five))), "{said}");
     assert_eq!(registry.get(&format!("/v2/team/app/manifests/{}", digest(&five))).status, 200);
     assert_sound(&registry);
-}
-
-#[test]
-fn one_manifest_comes_by_its_tag_or_by_its_full_name() {
-    let (mut made, one) = Made::with_image();
-    let [two, other] = [2, 3].map(|seed| made.image(&bytes(seed, 100)));
-    made.list(&two, Some("docker.io/library/app:v2"));
-    made.list(&other, Some("docker.io/library/other:v2"));
-    let registry = Registry::start();
-    let layout = made.path("");
-    import(&registry, &layout, "a:v1", &[]);
-    assert_tags(&registry, "a", &[("v1", &one)]);
-    assert_eq!(
-        registry.get(&format!("/v2/a/manifests/{}", digest(&two))).status,
-        404,
-        "nothing else has come"
-    );
-    import(&registry, &layout, "b:mine", &["--ref", "other:v2"]);
-    assert_tags(&registry, "b", &[("mine", &other)]);
-    import(&registry, &layout, "c", &["--ref", "docker.io/library/app:v2"]);
-    assert_tags(&registry, "c", &[("v2", &two)]);
-
-    let names = "\"docker.io/library/app:v2\", \"docker.io/library/other:v2\"";
-    refused(
-        &registry,
-        &layout,
-        "d:v2",
-        &[],
-        &format!(
-            "2 manifests with the tag v2; choose one by its full name, with --ref; it holds \"v1\", {names}"
-        ),
-    );
-    refused(
-        &registry,
-        &layout,
-        "d:v3",
-        &[],
-        &format!("holds nothing with the tag v3; it holds \"v1\", {names}"),
-    );
-    refused(&registry, &layout, "d", &["--ref", "app:v3"], "holds nothing of the name \"app:v3\"");
-    refused(&registry, &layout, "d", &[], "holds two manifests that would both be v2 here");
-}
-
-#[test]
-fn the_only_manifest_needs_no_name() {
-    let mut made = Made::new();
-    let image = made.image(b"layer");
-    made.list(&image, None);
-    let registry = Registry::start();
-    import(&registry, &made.path(""), "app:v7", &[]);
-    assert_tags(&registry, "app", &[("v7", &image)]);
-    import(&registry, &made.path(""), "untagged", &[]);
-    assert_tags(&registry, "untagged", &[]);
-    assert_eq!(registry.get(&format!("/v2/untagged/manifests/{}", digest(&image))).status, 200);
 }
 
 #[test]
