@@ -3,8 +3,9 @@
 //! Two shares of the disk are set: with less than the first free there are warnings, with less than the second
 //! nothing that brings more is taken. A file system that runs short of files rather than of bytes counts as well.
 //!
-//! The disk is asked once a second at most, and amid large bodies. Only while pushes are refused it is asked for each
-//! of them, so that they go on as soon as there is room.
+//! A server asks the disk once a second at most, and amid large bodies. Only while pushes are refused it asks for each
+//! of them, so that they go on as soon as there is room. An import asks before it writes, for all that it is about to
+//! write.
 
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -201,6 +202,21 @@ impl<R: Read> Read for Watched<'_, R> {
             }
         }
         Ok(count)
+    }
+}
+
+/// Is there room for so much more, by a share that must stay free? Where the system does not tell, one goes on until
+/// it fails.
+///
+/// # Errors
+/// [`Error::DiskNearlyFull`]: less than the share would be free then.
+pub fn require(store: &Store, refuse: Percent, bytes: u64, files: u64) -> Result<(), Error> {
+    let Ok(room) = store.room() else { return Ok(()) };
+    let free_bytes = room.free_bytes.saturating_sub(bytes);
+    let free_files = room.free_files.saturating_sub(files);
+    match supply(Room { free_bytes, free_files, ..room }, Percent::ZERO, refuse) {
+        Supply::Enough | Supply::Low => Ok(()),
+        Supply::Short => Err(Error::DiskNearlyFull(refuse)),
     }
 }
 

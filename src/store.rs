@@ -185,16 +185,8 @@ impl Store {
         if owner(Path::new("/proc/self"))? == theirs {
             return Ok(None); // the usual case, for which no file need be made
         }
-        let ours = self.scratch()?.metadata().map_err(failed("look up", &self.root))?.uid();
+        let ours = self.nameless()?.0.metadata().map_err(failed("look up", &self.root))?.uid();
         Ok(theirs.filter(|theirs| *theirs != ours).map(|theirs| (theirs, ours)))
-    }
-
-    /// A file without a name, for bytes that are looked at and dropped.
-    pub fn scratch(&self) -> Result<File, Error> {
-        let path = self.upload(&UploadId::random()?);
-        let file = disk::create(&path)?;
-        disk::remove(&path)?;
-        Ok(file)
     }
 
     /// Is `Name` the same file as `name` here? Then `v1` and `V1` are one tag, and the start should say so.

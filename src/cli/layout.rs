@@ -25,7 +25,8 @@ pub(super) fn import(arguments: &[String], load: impl FnOnce(&Typed) -> Result<C
     let config = load(&typed)?;
     let platform = platform.transpose()?;
     let manifest_bytes_max = config.limits.manifest_bytes;
-    let import = Import { name, tag, named, platform, referrers, manifest_bytes_max };
+    let refuse_free = config.storage.refuse_free;
+    let import = Import { name, tag, named, platform, referrers, manifest_bytes_max, refuse_free };
     let (root, immutable) = (config.storage.path, config.tags.immutable);
     Ok(Command::Import { root, immutable, layout: layout.into(), import })
 }
@@ -80,12 +81,13 @@ of a full reference there or in io.containerd.image.name; of `docker save`, its 
   --referrers            Also what refers to it: signatures, bills of materials. Without a tag
                          they are among all that is imported anyway.
   --root DIR             The registry's directory. [testdata]  storage.path  REGISTRY_STORAGE_PATH
-  --config FILE          The configuration file to take it, limits.manifest_bytes and
-                         tags.immutable from.
+  --config FILE          The configuration file to take it, limits.manifest_bytes, tags.immutable
+                         and storage.refuse_free from.
 
 All of it is read and checked before anything is written. Of a layout that is wrong, nothing is
 imported, and a line says which file of it is wrong. An archive is never unpacked; one that is
-compressed is inflated into uploads/ below DIR meanwhile. What an old docker saved holds no
+compressed is inflated into uploads/ below DIR meanwhile. Nothing is imported that would leave less
+of the disk free than storage.refuse_free. What an old docker saved holds no
 manifest: one is made (OCI's), always the same from the same archive.
 Exit status: 0 imported, 1 not.
 ",

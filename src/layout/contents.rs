@@ -1,13 +1,11 @@
 //! What is in a layout, by digest, and which names it has there; whether it is OCI's or what `docker save` wrote.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::Path;
 
-use super::source::{Content, Links, Source};
+use super::source::{Content, Links, Source, Spool};
 use super::{Failure, INDEX_FILE, MARK_FILE, blob_file, docker, index};
 use crate::digest::Digest;
-use crate::error::Error;
 use crate::reference::Tag;
 
 /// A layout, opened.
@@ -50,13 +48,13 @@ pub(super) enum Place {
 }
 
 impl Contents {
-    /// Opens the layout at `path`. What is read into memory has at most `limit` bytes. `scratch` makes a file
-    /// without a name.
+    /// Opens the layout at `path`. What is read into memory has at most `limit` bytes; what is
+    /// compressed goes by way of `spool`.
     ///
     /// # Errors
     /// It is none, is damaged, or is of a version that nobody knows yet.
-    pub fn open(path: &Path, limit: u64, scratch: &dyn Fn() -> Result<File, Error>) -> Result<Self, Failure> {
-        let source = Source::open(path, scratch)?;
+    pub fn open(path: &Path, limit: u64, spool: &Spool<'_>) -> Result<Self, Failure> {
+        let source = Source::open(path, spool)?;
         // Docker writes both since version 25. OCI's says more: the manifests themselves.
         if source.has(MARK_FILE) {
             let listed = index::read(&source, limit)?;

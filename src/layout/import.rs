@@ -19,7 +19,9 @@ use super::platform::{self, Platform};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::name::RepositoryName;
+use crate::percent::Percent;
 use crate::reference::Tag;
+use crate::room;
 use crate::store::Store;
 use crate::store::manifests::{Condition, NewManifest};
 use crate::store::take_back::Brought;
@@ -42,6 +44,8 @@ pub struct Import {
     pub referrers: bool,
     /// The most bytes that a manifest may have.
     pub manifest_bytes_max: u64,
+    /// The share of the disk that must stay free.
+    pub refuse_free: Percent,
 }
 
 /// What was done.
@@ -97,7 +101,9 @@ pub fn import(store: &Store, path: &Path, asked: &Import) -> Result<Report, Fail
     }
     let store = &store.clone().to_take_back();
     let limit = asked.manifest_bytes_max;
-    let contents = Contents::open(path, limit, &|| store.scratch())?;
+    let contents = Contents::open(path, limit, &|from| {
+        store.spool(from, &|| room::require(store, asked.refuse_free, 0, 0))
+    })?;
     let wish = Wish { tag: asked.tag.as_ref(), named: asked.named.as_deref() };
     let mut plan = Plan::new(&contents, limit);
     let mut chosen = choose::choose(&contents, &plan, wish)?;
@@ -115,6 +121,7 @@ pub fn import(store: &Store, path: &Path, asked: &Import) -> Result<Report, Fail
     if asked.referrers {
         chosen.extend(choose::add_referrers(&contents, &mut plan)?);
     }
+    require_room(store, asked, &plan)?;
     let mut writing = Writing {
         store,
         asked,
@@ -150,6 +157,23 @@ fn require_mutable(store: &Store, asked: &Import, chosen: &[Chosen]) -> Result<(
         }
     }
     Ok(())
+}
+
+/// A server that goes on after it needs room as well.
+fn require_room(store: &Store, asked: &Import, plan: &Plan<'_>) -> Result<(), Failure> {
+    let (mut bytes, mut files) = (0_u64, plan.manifests.len() as u64);
+    for (digest, size) in &plan.blobs {
+        if !store.has_bytes(digest)? {
+            (bytes, files) = (bytes.saturating_add(*size), files + 1);
+        }
+    }
+    room::require(store, asked.refuse_free, bytes, files).map_err(|_| {
+        let share = asked.refuse_free;
+        Failure::Refused(format!(
+            "{bytes} bytes are to be copied, and less than {share} of the registry's disk would stay free then \
+             (storage.refuse_free)"
+        ))
+    })
 }
 
 /// An import on its way.

@@ -21,6 +21,9 @@ pub enum Source {
     Archive(Archive),
 }
 
+/// Copies what is read into a file without a name, which can be read in any order.
+pub type Spool<'a> = dyn Fn(&mut dyn Read) -> Result<File, Error> + 'a;
+
 /// Content of a layout, from its start.
 pub struct Content<'s> {
     reader: Box<dyn Read + 's>,
@@ -54,16 +57,15 @@ pub enum Links {
 }
 
 impl Source {
-    /// Opens what lies at `path`. `scratch` makes a file without a name, for what must be inflated to be read in any
-    /// order.
+    /// Opens what lies at `path`, with `spool` for what must be inflated to be read in any order.
     ///
     /// # Errors
     /// There is nothing, or nothing of a kind that is known.
-    pub fn open(path: &Path, scratch: &dyn Fn() -> Result<File, Error>) -> Result<Self, Failure> {
+    pub fn open(path: &Path, spool: &Spool<'_>) -> Result<Self, Failure> {
         match disk::metadata(path)? {
             None => Err(Failure::Refused("there is no such file or folder".to_owned())),
             Some(found) if found.is_dir() => Ok(Self::Folder(path.to_owned())),
-            Some(found) => Archive::open(path, found.is_file(), scratch).map(Self::Archive),
+            Some(found) => Archive::open(path, found.is_file(), spool).map(Self::Archive),
         }
     }
 

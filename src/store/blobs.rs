@@ -55,6 +55,11 @@ impl Store {
         Ok(disk::is_file(&self.held_blob(name, digest))?)
     }
 
+    /// Are these bytes here, whoever holds them?
+    pub fn has_bytes(&self, digest: &Digest) -> Result<bool, Error> {
+        Ok(disk::metadata(&self.blob(digest))?.is_some())
+    }
+
     /// Gives `name` a blob of another repository, or of whichever has it, without moving a byte. Says whether
     /// there was one.
     pub fn mount_blob(
@@ -66,7 +71,7 @@ impl Store {
         let is_here = self.has_blob(name, digest)?;
         let is_there = match from {
             Some(from) => self.has_blob(from, digest)?,
-            None => disk::metadata(&self.blob(digest))?.is_some(),
+            None => self.has_bytes(digest)?,
         };
         if !is_here && !is_there {
             return Ok(false); // so that a refusal leaves not even a folder behind

@@ -1,4 +1,5 @@
-//! What a client takes or sends in its own time lies in a file meanwhile: memory is ours, time is theirs.
+//! What a client takes or sends in its own time lies in a file meanwhile: memory is ours, time is theirs. So does an
+//! archive that is compressed while it is read.
 //!
 //! A manifest may have megabytes, and so may a list. Thousands of clients that send one but for its last byte, or
 //! ask for one and do not read, would fill any memory.
@@ -12,13 +13,16 @@ use std::sync::Arc;
 
 use super::Store;
 use super::disk::{self, failed};
-use crate::buffer::MEMORY_BYTES_MAX;
+use crate::buffer::{Buffer, MEMORY_BYTES_MAX};
 use crate::error::Error;
 use crate::quota::{Quota, Share};
 use crate::reference::UploadId;
 
 /// How many documents of more than that are in memory at a time, to be read and checked.
 const LARGE_MAX: usize = 4;
+
+/// How much is written between two looks at the disk.
+const LOOK_BYTES: u64 = 1 << 20;
 
 static LARGE: Quota = Quota::new();
 
@@ -65,6 +69,35 @@ impl Store {
         Ok(Some(Document { bytes, _large: Some(large) }))
     }
 
+    /// Copies what can only be read from front to back into a file that can be read anywhere, and has no name.
+    /// `may_go_on` is asked before each [`LOOK_BYTES`]: what is inflated may have no end.
+    ///
+    /// # Errors
+    /// [`Error::BodyUnreadable`] from the other side, [`Error::Disk`] from ours, and what `may_go_on` says.
+    pub fn spool(
+        &self,
+        from: &mut dyn Read,
+        may_go_on: &dyn Fn() -> Result<(), Error>,
+    ) -> Result<File, Error> {
+        let (file, path) = self.nameless()?;
+        let (mut buffer, mut length, mut looked) = (Buffer::new(u64::MAX), 0, None);
+        loop {
+            if looked.is_none_or(|looked| length - looked >= LOOK_BYTES) {
+                may_go_on()?;
+                looked = Some(length);
+            }
+            match from.read(&mut buffer) {
+                Ok(0) => return Ok(file),
+                Ok(count) => {
+                    disk::write(&file, &path, length, &buffer[..count])?;
+                    length += count as u64;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::BodyUnreadable(error)),
+            }
+        }
+    }
+
     /// Lays bytes down in a file, which goes when it is closed. `None` when the disk does not take them.
     pub fn lay_down(&self, bytes: &[u8]) -> Option<Arc<File>> {
         let (file, path) = self.nameless().ok()?;
@@ -73,7 +106,7 @@ impl Store {
     }
 
     /// A file that no longer has the name it was made under, and is gone when it is closed.
-    fn nameless(&self) -> Result<(File, PathBuf), Error> {
+    pub(super) fn nameless(&self) -> Result<(File, PathBuf), Error> {
         let path = self.upload(&UploadId::random()?);
         let file = disk::create(&path)?;
         disk::remove(&path)?;

@@ -10,6 +10,7 @@ use container_registry::layout::import::{Import, import};
 use container_registry::layout::{self, Failure};
 use container_registry::manifest::MANIFEST_BYTES_MAX;
 use container_registry::name::RepositoryName;
+use container_registry::percent::Percent;
 use container_registry::reference::Tag;
 use container_registry::store::Store;
 use container_registry::store::manifests::{Condition, NewManifest};
@@ -309,6 +310,7 @@ fn import_layout(
         platform: None,
         referrers: false,
         manifest_bytes_max: MANIFEST_BYTES_MAX,
+        refuse_free: Percent::ZERO,
     };
     match import(store, folder.path(), &asked) {
         Ok(_) => Ok(()),

@@ -37,7 +37,7 @@ pub fn run(_: Plan) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     permission_is_lost_and_comes_back();
-    "a disk that fills up, a full one, one without room for names, a read-only one, a forbidden one"
+    "a disk that fills up, also by an import, a full one, one without room for names, a read-only one, a forbidden one"
         .to_owned()
 }
 
@@ -50,6 +50,7 @@ pub fn main() -> Option<ExitCode> {
     };
     mount("size=4m,mode=700");
     a_disk_that_fills_up_refuses_pushes_before_it_is_full(&place);
+    an_archive_that_inflates_without_end_leaves_room(&place);
     a_full_disk_refuses_pushes_and_recovers(&place);
     a_read_only_disk_refuses_pushes_and_recovers(&place);
     mount("nr_inodes=200,mode=700");
@@ -162,6 +163,31 @@ fn a_body_that_would_fill_the_disk_is_refused_and_leaves_nothing(registry: &Regi
         registry.get(&session).assert(204, &[("Range", "0-999")]);
     }
     registry.send("DELETE", &session, &[], b"").assert(204, &[]);
+}
+
+/// 64 MiB of zeros as gzip, beside a server that needs room too.
+fn an_archive_that_inflates_without_end_leaves_room(place: &Path) {
+    let registry = Registry::start();
+    let image = registry.push_image("hello", "v1", &vec![0; LAYER_BYTES]);
+    let bomb = place.join("bomb.tar.gz");
+    let made = Command::new("sh")
+        .args(["-c", "head -c 67108864 /dev/zero | gzip --fast > \"$0\""])
+        .arg(&bomb)
+        .status();
+    assert!(made.expect("gzip").success());
+    let output = Command::new(env!("CARGO_BIN_EXE_registry"))
+        .arg("import")
+        .args([&bomb, Path::new("hello")])
+        .arg("--root")
+        .arg(registry.path(""))
+        .envs([("REGISTRY_STORAGE_REFUSE_FREE", "30%"), ("REGISTRY_STORAGE_WARN_FREE", "50%")])
+        .output()
+        .expect("registry import");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("nearly full: less than 30%"), "{said}");
+    fs::remove_file(&bomb).expect("room");
+    assert_serves(&registry, &image);
+    assert_recovers(&registry, &image);
 }
 
 fn a_full_disk_refuses_pushes_and_recovers(place: &Path) {

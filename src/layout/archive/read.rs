@@ -12,7 +12,7 @@ use flate2::read::MultiGzDecoder;
 use super::GZIP;
 use crate::error::Error;
 use crate::layout::Failure;
-use crate::layout::source::{Content, Links, member_name};
+use crate::layout::source::{Content, Links, Spool, member_name};
 use crate::store::disk;
 
 /// tar is made of blocks.
@@ -57,13 +57,9 @@ enum Entry {
 }
 
 impl Archive {
-    /// Opens the file at `path`. One that cannot be read in any order, compressed or a pipe, is copied into what
-    /// `scratch` makes.
-    pub(in crate::layout) fn open(
-        path: &Path,
-        is_plain: bool,
-        scratch: &dyn Fn() -> Result<File, Error>,
-    ) -> Result<Self, Failure> {
+    /// Opens the file at `path`. One that cannot be read in any order, compressed or a pipe, is copied by
+    /// `spool`.
+    pub(in crate::layout) fn open(path: &Path, is_plain: bool, spool: &Spool<'_>) -> Result<Self, Failure> {
         let unreadable = |error: io::Error| Failure::Store(disk::failed("read", path)(error).into());
         let mut file = File::open(path).map_err(disk::failed("open", path))?;
         let mut head = Vec::new();
@@ -76,8 +72,8 @@ impl Archive {
         let is_gzip = head.starts_with(&GZIP);
         let whole = io::Cursor::new(head).chain(&file);
         let seekable = match (is_gzip, is_plain) {
-            (true, _) => spool(&mut MultiGzDecoder::new(whole), scratch)?,
-            (false, false) => spool(&mut { whole }, scratch)?,
+            (true, _) => copied(&mut MultiGzDecoder::new(whole), spool)?,
+            (false, false) => copied(&mut { whole }, spool)?,
             (false, true) => file,
         };
         let entries = Headers::of(&seekable)?.collect()?;
@@ -120,18 +116,20 @@ pub fn inflate<'r>(content: impl Read + 'r) -> Result<Box<dyn Read + 'r>, Failur
     Ok(Box::new(MultiGzDecoder::new(content)))
 }
 
-/// Copies what can only be read from front to back into a file that can be read anywhere.
-fn spool(from: &mut dyn Read, scratch: &dyn Fn() -> Result<File, Error>) -> Result<File, Failure> {
-    let mut to = scratch()?;
-    io::copy(from, &mut to).map_err(|error| match error.kind() {
-        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-            Failure::Refused(format!("is cut off or damaged, its gzip does not end well: {error}"))
-        }
-        _ => Failure::Refused(format!(
-            "cannot be copied into uploads/ below the root, to be read there: {error}"
+/// Copies it, and says what is wrong with which side.
+fn copied(from: &mut dyn Read, spool: &Spool<'_>) -> Result<File, Failure> {
+    spool(from).map_err(|error| match error {
+        Error::BodyUnreadable(error) => match error.kind() {
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+                Failure::Refused(format!("is cut off or damaged, its gzip does not end well: {error}"))
+            }
+            _ => Failure::Refused(format!("cannot be read: {error}")),
+        },
+        error => Failure::Refused(format!(
+            "cannot be copied into uploads/ below the root, to be read there: {}",
+            error.log_text()
         )),
-    })?;
-    Ok(to)
+    })
 }
 
 /// A part of a file, read without moving the file's own position: several may be open.

@@ -6,9 +6,8 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::Form;
-use crate::error::Error;
 use crate::layout::Failure;
-use crate::layout::source::{Content, Links};
+use crate::layout::source::{Content, Links, Spool};
 
 /// There is none.
 pub struct Archive(Infallible);
@@ -23,11 +22,7 @@ fn refusal(instead: &str) -> Failure {
 }
 
 impl Archive {
-    pub(in crate::layout) fn open(
-        _: &Path,
-        _: bool,
-        _: &dyn Fn() -> Result<File, Error>,
-    ) -> Result<Self, Failure> {
+    pub(in crate::layout) fn open(_: &Path, _: bool, _: &Spool<'_>) -> Result<Self, Failure> {
         Err(refusal("unpack it with tar, and import the folder"))
     }
 

@@ -1,7 +1,7 @@
 //! Layouts in one file.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::process::{Command, Stdio};
 
@@ -185,8 +185,8 @@ fn an_archive_with_any_byte_changed_is_read_right_or_refused() {
             mend_checksum(&mut changed); // or all of a header would be refused for that
         }
         file.write_all_at(&changed, begin as u64).unwrap();
-        let no_scratch = || Err(Error::Panicked);
-        let planned = Contents::open(&path, MANIFEST_BYTES_MAX, &no_scratch).and_then(|contents| {
+        let no_spool = |_: &mut dyn Read| Err(Error::Panicked);
+        let planned = Contents::open(&path, MANIFEST_BYTES_MAX, &no_spool).and_then(|contents| {
             let mut plan = Plan::new(&contents, MANIFEST_BYTES_MAX);
             contents.listed.iter().try_for_each(|listed| plan.add(listed))?;
             Ok(plan.manifests.iter().map(|planned| planned.digest.to_string()).collect::<Vec<_>>())

@@ -222,6 +222,32 @@ fn a_message_repeats_a_name_without_its_orders() {
     assert!(!said.contains(['\u{1b}', '\u{7}']), "{said:?}");
 }
 
+/// As a push that a server answers with 507; `storage.refuse_free` comes from the same configuration.
+#[test]
+fn an_import_for_which_there_is_no_room_is_refused() {
+    let (made, image) = Made::with_image();
+    let registry = Registry::start();
+    let file = made.beside("registry.json");
+    let config = ["--config", text(&file)];
+    let set = |share: &str| {
+        let storage = json!({"storage": {"refuse_free": share, "warn_free": share}});
+        fs::write(&file, storage.to_string()).unwrap();
+    };
+    set("100%");
+    let why = "3037 bytes are to be copied, and less than 100% of the registry's disk would stay free then";
+    refused(&registry, &made.path(""), "app", &config, why);
+    if cfg!(feature = "archives") {
+        fs::write(made.beside("layout.tar"), [0; 1024]).unwrap();
+        let gzip = Command::new("gzip").arg(made.beside("layout.tar")).status();
+        assert!(gzip.unwrap().success());
+        let why = "cannot be copied into uploads/ below the root, to be read there: the registry's disk is nearly full";
+        refused(&registry, &made.beside("layout.tar.gz"), "app", &config, why);
+    }
+    set("0%");
+    import(&registry, &made.path(""), "app", &config);
+    assert_tags(&registry, "app", &[("v1", &image)]);
+}
+
 /// Bad ones leave nothing in the way of good ones.
 #[test]
 fn after_a_bad_layout_the_good_one_comes_in() {
