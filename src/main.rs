@@ -2,6 +2,7 @@
 //!
 //! 0: done, or stopped as asked. 1: could not do it. 2: could not understand what was typed or configured.
 
+use std::fmt::Display;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,17 +19,17 @@ fn main() -> ExitCode {
     let command = match cli::parse(std::env::args_os().skip(1), std::env::vars_os(), read_file) {
         Ok(command) => command,
         Err(error) => {
-            eprintln!("registry: {error}");
+            complain(error);
             return ExitCode::from(2);
         }
     };
     let result = match command {
         Command::Help(text) => {
-            print!("{text}");
+            say(text);
             Ok(())
         }
         Command::Version => {
-            println!("registry {}", env!("CARGO_PKG_VERSION"));
+            say(format_args!("registry {}\n", env!("CARGO_PKG_VERSION")));
             Ok(())
         }
         Command::Serve(config) => {
@@ -41,38 +42,48 @@ fn main() -> ExitCode {
         Command::Du(root) => measure_root(&root),
         Command::History { root, name, tag } => {
             let shown = Store::existing(&root).and_then(|store| history::show(&store, &name, tag.as_ref()));
-            shown.map(|lines| print!("{lines}"))
+            shown.map(say)
         }
         Command::SetBack { root, immutable, name, tag, digest } => {
             let store = Store::existing(&root).map(|store| store.with_immutable(immutable));
             let done = store.and_then(|store| history::set_back(&store, &name, &tag, digest.as_ref()));
-            done.map(|sentence| println!("{sentence}"))
+            done.map(|sentence| say(format_args!("{sentence}\n")))
         }
         Command::Import { root, immutable, layout, import: asked } => Store::open(&root).and_then(|store| {
             import(&store.with_immutable(immutable), &layout, &asked)
-                .map(|report| print!("{report}"))
+                .map(say)
                 .map_err(|why| format!("nothing was imported: {}: {why}", layout.display()))
         }),
         Command::Export { root, layout, export: asked } => Store::existing(&root).and_then(|store| {
             export(&store, &layout, &asked)
-                .map(|report| print!("{report}"))
+                .map(say)
                 .map_err(|why| format!("nothing was exported to {}: {why}", layout.display()))
         }),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("registry: {message}");
+            complain(message);
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints what came of it. It is done by then: that nobody can read of it is no failure, as when whoever reads a part
+/// of a long list (`| head`) has closed the pipe.
+fn say(text: impl Display) {
+    let _ = write!(std::io::stdout().lock(), "{text}");
+}
+
+fn complain(why: impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "registry: {why}");
 }
 
 /// Mends what is wrong below a root, if that is wished, and prints what is wrong then.
 fn verify_root(root: &Path, is_to_repair: bool) -> ExitCode {
     let check = |store: &Store| {
         if is_to_repair {
-            repair(store, &mut |step| println!("{step}"))?;
+            repair(store, &mut |step| say(format_args!("{step}\n")))?;
         }
         verify(store)
     };
@@ -81,11 +92,11 @@ fn verify_root(root: &Path, is_to_repair: bool) -> ExitCode {
     let report = store.and_then(|store| check(&store).map_err(|error| error.log_text()));
     match report {
         Ok(report) => {
-            print!("{report}");
+            say(&report);
             if report.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(message) => {
-            eprintln!("registry: {message}");
+            complain(message);
             ExitCode::FAILURE
         }
     }
@@ -96,11 +107,10 @@ fn sweep_root(root: &Path, options: &gc::Options, dry_run: bool) -> ExitCode {
     let store = match Store::existing(root) {
         Ok(store) => store,
         Err(message) => {
-            eprintln!("registry: {message}");
+            complain(message);
             return ExitCode::FAILURE;
         }
     };
-    // Whoever reads a part of a long list (`| head`) closes the pipe, and that is no failure.
     let mut output = BufWriter::new(std::io::stdout().lock());
     let report = match dry_run {
         true => gc::forecast(&store, options, &mut |item| drop(writeln!(output, "{item}"))),
@@ -109,7 +119,7 @@ fn sweep_root(root: &Path, options: &gc::Options, dry_run: bool) -> ExitCode {
     let _ = writeln!(output, "{} {report}", if dry_run { "would free" } else { "freed" });
     drop(output);
     for fault in &report.faults {
-        eprintln!("registry: {fault}");
+        complain(fault);
     }
     if report.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -1,5 +1,6 @@
 //! `registry serve`: from a configuration to a server that runs, and its end.
 
+use std::io::Write;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread;
@@ -61,7 +62,7 @@ pub fn run(config: &Config) -> Result<(), String> {
         gc::background::start(api.store.clone(), config.gc.options(), config.gc.interval);
     }
     let service = Service::start(server, api);
-    eprint!("{}", welcome(config, address));
+    let _ = write!(std::io::stderr(), "{}", welcome(config, address)); // it serves, read or not
     watch.start();
     if !config.metrics.count_interval.is_zero() {
         metrics::counting::start(counted, config.metrics.count_interval);

@@ -348,3 +348,41 @@ fn a_second_signal_ends_at_once() {
     beside.send("PUT", &close, &[], &blob[150_000..]).assert(201, &[]);
     beside.assert_holds("a", &sha256(&blob), &blob);
 }
+
+/// `registry … >/dev/full`, `registry … | true`: it is done, whether somebody can read of it or not.
+#[test]
+fn what_is_done_is_done_though_nobody_can_read_of_it() {
+    let registry = Registry::start();
+    registry.push_image("app", "v1", b"one");
+    registry.push_image("app", "v1", b"two");
+    let folder = tempfile::tempdir().unwrap();
+    let root = registry.path("").display().to_string();
+    let layout = folder.path().join("layout").display().to_string();
+    for line in [
+        "--help",
+        "import --help",
+        "--version",
+        &format!("export app {layout} --root {root}"),
+        &format!("import {layout} copy --root {root}"),
+        &format!("history app --root {root}"),
+        &format!("set-back app:v1 --root {root}"),
+        &format!("verify --root {root}"),
+        &format!("verify --repair --root {root}"),
+        &format!("gc --dry-run --root {root}"),
+        &format!("gc --root {root}"),
+        &format!("du --root {root}"),
+    ] {
+        let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let closed = std::io::pipe().unwrap().1; // nobody reads from its other end
+        for stdout in [Stdio::from(full()), Stdio::from(closed)] {
+            let mut program = Command::new(env!("CARGO_BIN_EXE_registry"));
+            let output = program.args(line.split_whitespace()).stdout(stdout).stderr(Stdio::piped()).output();
+            let output = output.unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!((output.status.code(), &*said), (Some(0), ""), "{line}");
+        }
+        // Nor why not.
+        let status = Command::new(env!("CARGO_BIN_EXE_registry")).arg("no-command").stderr(full()).status();
+        assert_eq!(status.unwrap().code(), Some(2));
+    }
+}
