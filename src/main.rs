@@ -49,11 +49,12 @@ fn main() -> ExitCode {
             let done = store.and_then(|store| history::set_back(&store, &name, &tag, digest.as_ref()));
             done.map(|sentence| say(format_args!("{sentence}\n")))
         }
-        Command::Import { root, immutable, layout, import: asked } => Store::open(&root).and_then(|store| {
-            import(&store.with_immutable(immutable), &layout, &asked)
+        Command::Import { root, immutable, layout, import: asked } => {
+            let open = || open_as_its_owner(&root).map(|store| store.with_immutable(immutable.clone()));
+            import(open, &layout, &asked)
                 .map(say)
                 .map_err(|why| format!("nothing was imported: {}: {why}", layout.display()))
-        }),
+        }
         Command::Export { root, layout, export: asked } => Store::existing(&root).and_then(|store| {
             export(&store, &layout, &asked)
                 .map(say)
@@ -77,6 +78,17 @@ fn say(text: impl Display) {
 
 fn complain(why: impl Display) {
     let _ = writeln!(std::io::stderr().lock(), "registry: {why}");
+}
+
+/// Opens a store to write to it, or makes it; unless what is written would be of no use to its server.
+fn open_as_its_owner(root: &Path) -> Result<Store, String> {
+    match Store::other_owner(root).map_err(|error| error.log_text())? {
+        None => Store::open(root),
+        Some((theirs, ours)) => Err(format!(
+            "the registry's files belong to the user with the number {theirs}, and what is imported would belong to \
+             {ours}, which a server could not work with; run this as that user: sudo -u '#{theirs}' registry import …"
+        )),
+    }
 }
 
 /// Mends what is wrong below a root, if that is wished, and prints what is wrong then.

@@ -176,16 +176,22 @@ impl Store {
         }
     }
 
-    /// To which user the files belong that are here already, and those that this process makes, if that is another.
-    /// A server could not work with such files: a user may link to their own files only (proc(5),
-    /// protected_hardlinks), and write into their own folders.
-    pub fn other_owner(&self) -> Result<Option<(u32, u32)>, Error> {
+    /// To which user the files below `root` belong that are there already, and those that this process makes, if that
+    /// is another. A server could not work with such files: a user may link to their own files only (proc(5),
+    /// protected_hardlinks), and write into their own folders. Where there is no registry yet, it goes by whose the
+    /// folder is; only one of root's, into which others were let, says nothing.
+    pub fn other_owner(root: &Path) -> Result<Option<(u32, u32)>, Error> {
         let owner = |path: &Path| Ok::<_, Error>(disk::metadata(path)?.map(|file| file.uid()));
-        let theirs = owner(&self.root.join("repositories"))?;
-        if owner(Path::new("/proc/self"))? == theirs {
+        let theirs = match owner(&root.join("repositories"))? {
+            None => owner(root)?.filter(|theirs| *theirs != 0),
+            theirs => theirs,
+        };
+        if theirs.is_none() || owner(Path::new("/proc/self"))? == theirs {
             return Ok(None); // the usual case, for which no file need be made
         }
-        let ours = self.nameless()?.0.metadata().map_err(failed("look up", &self.root))?.uid();
+        let probe = root.join(format!(".probe-{}", UploadId::random()?));
+        let ours = disk::create(&probe)?.metadata().map_err(failed("look up", &probe))?.uid();
+        disk::remove(&probe)?;
         Ok(theirs.filter(|theirs| *theirs != ours).map(|theirs| (theirs, ours)))
     }
 

@@ -7,6 +7,7 @@
 //!
 //! Servers may be at work meanwhile. When somebody deletes what has just come, it comes once more.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
@@ -87,22 +88,26 @@ impl fmt::Display for Report {
     }
 }
 
-/// Imports the layout at `path`.
+/// Imports the layout at `path`. The store is opened, and made if need be, when the layout is there and is one; one
+/// that is compressed needs it to be read.
 ///
 /// # Errors
 /// It is wrong somewhere, or what is asked for is not in it: then nothing was written. Or the store cannot take it:
 /// then what was written was taken back.
-pub fn import(store: &Store, path: &Path, asked: &Import) -> Result<Report, Failure> {
-    if let Some((theirs, ours)) = store.other_owner()? {
-        return Err(Failure::Refused(format!(
-            "the registry's files belong to the user with the number {theirs}, and what is imported would belong to \
-             {ours}, which a server could not work with; run this as that user: sudo -u '#{theirs}' registry import …"
-        )));
-    }
-    let store = &store.clone().to_take_back();
+pub fn import(
+    open: impl Fn() -> Result<Store, String>,
+    path: &Path,
+    asked: &Import,
+) -> Result<Report, Failure> {
+    let store = OnceCell::new();
+    let opened = || match store.get() {
+        Some(store) => Ok(store),
+        None => open().map_err(Failure::Refused).map(|opened| store.get_or_init(|| opened.to_take_back())),
+    };
     let limit = asked.manifest_bytes_max;
     let contents = Contents::open(path, limit, &|from| {
-        store.spool(from, &|| room::require(store, asked.refuse_free, 0, 0))
+        let store = opened()?;
+        Ok(store.spool(from, &|| room::require(store, asked.refuse_free, 0, 0))?)
     })?;
     let wish = Wish { tag: asked.tag.as_ref(), named: asked.named.as_deref() };
     let mut plan = Plan::new(&contents, limit);
@@ -110,6 +115,7 @@ pub fn import(store: &Store, path: &Path, asked: &Import) -> Result<Report, Fail
     if let Some(platform) = &asked.platform {
         platform::select(&plan, &mut chosen, platform)?;
     }
+    let store = opened()?;
     require_mutable(store, asked, &chosen)?;
     chosen.iter().try_for_each(|chosen| plan.add(&chosen.listed))?;
     let wanted: BTreeSet<&Digest> = chosen.iter().map(|chosen| &chosen.listed.digest).collect();

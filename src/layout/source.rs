@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 use super::archive::Archive;
 use super::{Failure, read_limited};
-use crate::error::Error;
 use crate::store::disk;
 
 /// A folder or an archive.
@@ -22,7 +21,7 @@ pub enum Source {
 }
 
 /// Copies what is read into a file without a name, which can be read in any order.
-pub type Spool<'a> = dyn Fn(&mut dyn Read) -> Result<File, Error> + 'a;
+pub type Spool<'a> = dyn Fn(&mut dyn Read) -> Result<File, Failure> + 'a;
 
 /// Content of a layout, from its start.
 pub struct Content<'s> {

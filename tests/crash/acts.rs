@@ -312,7 +312,7 @@ fn import_layout(
         manifest_bytes_max: MANIFEST_BYTES_MAX,
         refuse_free: Percent::ZERO,
     };
-    match import(store, folder.path(), &asked) {
+    match import(|| Ok(store.clone()), folder.path(), &asked) {
         Ok(_) => Ok(()),
         Err(Failure::Store(error)) => Err(error),
         Err(Failure::Refused(why)) => panic!("a good layout is refused: {why}"),

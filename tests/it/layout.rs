@@ -158,6 +158,17 @@ fn an_import_makes_a_registry_where_there_is_none() {
 }
 
 #[test]
+fn an_import_of_nothing_makes_no_registry() {
+    let made = Made::new();
+    fs::write(made.beside("no.tar"), [7; 4096]).unwrap();
+    for layout in ["nosuch", "no.tar", "layout"] {
+        let output = run_over(&made.beside("root"), "import", &[text(&made.beside(layout)), "app"]);
+        assert_eq!(output.status.code(), Some(1), "{layout}");
+        assert!(!made.beside("root").exists(), "{layout}");
+    }
+}
+
+#[test]
 fn all_of_a_layout_comes_with_the_tags_it_has_there() {
     let (mut made, one) = Made::with_image();
     let [two, three, four, five] = [2, 3, 4, 5].map(|seed| made.image(&bytes(seed, 100)));
@@ -312,6 +323,14 @@ fn an_import_as_another_user_than_the_servers_is_refused() {
         let why = "belong to the user with the number 65534, and what is imported would belong to 0";
         refused(&registry, &made.path(""), "app", &[], why);
         std::os::unix::fs::chown(&folder, Some(0), Some(0)).unwrap();
+        // Where nothing was pushed yet, it goes by whose the folder is; and nothing is made in it.
+        let root = made.beside("root");
+        fs::create_dir(&root).unwrap();
+        std::os::unix::fs::chown(&root, nobody, nobody).unwrap();
+        let output = run_over(&root, "import", &[text(&made.path("")), "app"]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && said.contains(why), "{said}");
+        assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
     }
     import(&registry, &made.path(""), "app", &[]);
 }

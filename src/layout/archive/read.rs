@@ -118,17 +118,18 @@ pub fn inflate<'r>(content: impl Read + 'r) -> Result<Box<dyn Read + 'r>, Failur
 
 /// Copies it, and says what is wrong with which side.
 fn copied(from: &mut dyn Read, spool: &Spool<'_>) -> Result<File, Failure> {
-    spool(from).map_err(|error| match error {
-        Error::BodyUnreadable(error) => match error.kind() {
+    spool(from).map_err(|failure| match failure {
+        Failure::Store(Error::BodyUnreadable(error)) => match error.kind() {
             io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
                 Failure::Refused(format!("is cut off or damaged, its gzip does not end well: {error}"))
             }
             _ => Failure::Refused(format!("cannot be read: {error}")),
         },
-        error => Failure::Refused(format!(
+        Failure::Store(error) => Failure::Refused(format!(
             "cannot be copied into uploads/ below the root, to be read there: {}",
             error.log_text()
         )),
+        refused @ Failure::Refused(_) => refused,
     })
 }
 

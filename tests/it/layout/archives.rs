@@ -185,7 +185,7 @@ fn an_archive_with_any_byte_changed_is_read_right_or_refused() {
             mend_checksum(&mut changed); // or all of a header would be refused for that
         }
         file.write_all_at(&changed, begin as u64).unwrap();
-        let no_spool = |_: &mut dyn Read| Err(Error::Panicked);
+        let no_spool = |_: &mut dyn Read| Err(Error::Panicked.into());
         let planned = Contents::open(&path, MANIFEST_BYTES_MAX, &no_spool).and_then(|contents| {
             let mut plan = Plan::new(&contents, MANIFEST_BYTES_MAX);
             contents.listed.iter().try_for_each(|listed| plan.add(listed))?;
