@@ -39,6 +39,7 @@ use std::io::{self, BufReader, Read};
 
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::{Error, PathError};
+use crate::system::process;
 
 /// The file that says that a folder is a layout.
 pub const MARK_FILE: &str = "oci-layout";
@@ -103,6 +104,26 @@ pub fn blob_file(digest: &Digest) -> String {
     format!("blobs/{}/{}", digest.algorithm(), digest.hex())
 }
 
+/// Asked between two steps: an error if somebody wants the program to stop. Then what was begun is cleaned up as after
+/// any other error.
+fn go_on() -> io::Result<()> {
+    if process::is_interrupted() { Err(io::Error::other("interrupted")) } else { Ok(()) }
+}
+
+fn stopped(error: io::Error) -> Failure {
+    Failure::Refused(error.to_string())
+}
+
+/// What ends, also while it is waited for, when somebody wants the program to stop.
+struct Interruptible<R>(R);
+
+impl<R: Read> Read for Interruptible<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        go_on()?;
+        self.0.read(buffer).or_else(|error| go_on().and(Err(error)))
+    }
+}
+
 /// Content that is hashed as it is read.
 struct Hashed<R> {
     content: R,
@@ -122,6 +143,7 @@ impl<R> Hashed<R> {
 
 impl<R: Read> Read for Hashed<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        go_on()?;
         let count = self.content.read(buffer)?;
         self.hasher.update(&buffer[..count]);
         Ok(count)

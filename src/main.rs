@@ -11,6 +11,7 @@ use container_registry::cli::{self, Command};
 use container_registry::layout::export::export;
 use container_registry::layout::import::import;
 use container_registry::store::Store;
+use container_registry::system::process;
 use container_registry::verify::{repair, verify};
 use container_registry::{du, gc, history, log, serve};
 
@@ -50,16 +51,20 @@ fn main() -> ExitCode {
             done.map(|sentence| say(format_args!("{sentence}\n")))
         }
         Command::Import { root, immutable, layout, import: asked } => {
+            process::note_stop_signals();
             let open = || open_as_its_owner(&root).map(|store| store.with_immutable(immutable.clone()));
             import(open, &layout, &asked)
                 .map(say)
                 .map_err(|why| format!("nothing was imported: {}: {why}", layout.display()))
         }
-        Command::Export { root, layout, export: asked } => Store::existing(&root).and_then(|store| {
-            export(&store, &layout, &asked)
-                .map(say)
-                .map_err(|why| format!("nothing was exported to {}: {why}", layout.display()))
-        }),
+        Command::Export { root, layout, export: asked } => {
+            process::note_stop_signals();
+            Store::existing(&root).and_then(|store| {
+                export(&store, &layout, &asked)
+                    .map(say)
+                    .map_err(|why| format!("nothing was exported to {}: {why}", layout.display()))
+            })
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -88,7 +88,8 @@ All of it is read and checked before anything is written. Of a layout that is wr
 imported, and a line says which file of it is wrong. An archive is never unpacked; one that is
 compressed is inflated into uploads/ below DIR meanwhile. Nothing is imported that would leave less
 of the disk free than storage.refuse_free. What an old docker saved holds no
-manifest: one is made (OCI's), always the same from the same archive.
+manifest: one is made (OCI's), always the same from the same archive. SIGINT and SIGTERM end an
+import like anything else that fails: what it has brought is taken back.
 Exit status: 0 imported, 1 not.
 ",
     )
@@ -117,7 +118,8 @@ running servers.
   --root DIR             The registry's directory. [testdata]  storage.path  REGISTRY_STORAGE_PATH
   --config FILE          The configuration file to take it from.
 
-Files appear complete or not at all, index.json or the archive last.
+Files appear complete or not at all, index.json or the archive last. What fails, or is ended by
+SIGINT or SIGTERM, leaves nothing.
 Exit status: 0 exported, 1 not.
 ",
     )

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 
-use super::Failure;
 use super::index::Entry;
 use super::target::{Target, Written};
+use super::{Failure, go_on, stopped};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::manifest::{Held, Manifest, media_type_of};
@@ -108,9 +108,11 @@ fn write(store: &Store, asked: &Export, closure: &Closure, target: &mut Target) 
     let digests = closure.manifests.keys().chain(closure.blobs.keys());
     target.begin(&entries, &digests.map(Digest::algorithm).collect())?;
     for (digest, size) in &closure.blobs {
+        go_on().map_err(stopped)?;
         target.blob(store, &asked.name, digest, *size)?;
     }
     for digest in closure.manifests.keys() {
+        go_on().map_err(stopped)?;
         let stored = store.read_manifest(&asked.name, &Reference::Digest(digest.clone()))?;
         check(digest, &Digest::of(digest.algorithm(), &stored.bytes))?;
         target.manifest(digest, &stored.bytes)?;

@@ -12,11 +12,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
-use super::Failure;
 use super::choose::{self, Chosen, Wish};
 use super::contents::{Contents, Listed};
 use super::plan::Plan;
 use super::platform::{self, Platform};
+use super::{Failure, go_on, stopped};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::name::RepositoryName;
@@ -219,6 +219,7 @@ impl Writing<'_> {
             self.write_blob(digest)?;
         }
         for planned in &self.plan.manifests {
+            go_on().map_err(stopped)?;
             if !self.store.has_manifest(&self.asked.name, &planned.digest)? {
                 self.brought.manifests.push(planned.digest.clone());
             }
@@ -235,6 +236,7 @@ impl Writing<'_> {
     }
 
     fn write_blob(&mut self, digest: &Digest) -> Result<(), Failure> {
+        go_on().map_err(stopped)?;
         let (store, name) = (self.store, &self.asked.name);
         if store.has_blob(name, digest)? {
             store.mount_blob(name, digest, None)?; // it may have come a moment ago, by somebody who has not synced yet

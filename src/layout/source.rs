@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::archive::Archive;
-use super::{Failure, read_limited};
+use super::{Failure, Interruptible, read_limited};
 use crate::store::disk;
 
 /// A folder or an archive.
@@ -25,13 +25,13 @@ pub type Spool<'a> = dyn Fn(&mut dyn Read) -> Result<File, Failure> + 'a;
 
 /// Content of a layout, from its start.
 pub struct Content<'s> {
-    reader: Box<dyn Read + 's>,
+    reader: Interruptible<Box<dyn Read + 's>>,
     size: u64,
 }
 
 impl<'s> Content<'s> {
     pub(super) fn new(reader: impl Read + 's, size: u64) -> Self {
-        Self { reader: Box::new(reader), size }
+        Self { reader: Interruptible(Box::new(reader)), size }
     }
 
     /// How many bytes it has by what the file system or the archive says.

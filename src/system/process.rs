@@ -1,5 +1,7 @@
 //! The process: signals, memory, and how many files it may open.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 /// A flag for opening files: not to wait for anybody.
 pub const NONBLOCKING: i32 = libc::O_NONBLOCK;
 
@@ -20,6 +22,36 @@ pub fn wait_for_stop_signal() -> &'static str {
     // SAFETY: both pointers are to initialised values of the right types.
     while unsafe { libc::sigwait(&stop_signals(), &mut signal) } != 0 {}
     if signal == libc::SIGINT { "SIGINT" } else { "SIGTERM" }
+}
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn note_interrupt(_: libc::c_int) {
+    INTERRUPTED.store(true, Ordering::Relaxed);
+}
+
+/// The first SIGTERM or SIGINT from here on does not end the process, but is noted for [`is_interrupted`], and ends
+/// what the process waits for; the second ends it. One that is ignored stays so, as of a job in the background.
+pub fn note_stop_signals() {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        // SAFETY: a zeroed sigaction is a valid value, with no flags and no signals blocked; both pointers are to such
+        // ones. The handler does nothing but to store a flag, which it may at any time.
+        unsafe {
+            let (mut action, mut before): (libc::sigaction, libc::sigaction) =
+                (std::mem::zeroed(), std::mem::zeroed());
+            action.sa_sigaction = note_interrupt as *const () as libc::sighandler_t;
+            action.sa_flags = libc::SA_RESETHAND;
+            let known = libc::sigaction(signal, std::ptr::null(), &mut before) == 0;
+            if known && before.sa_sigaction != libc::SIG_IGN {
+                libc::sigaction(signal, &action, std::ptr::null_mut());
+            }
+        }
+    }
+}
+
+/// Has a signal asked the process to stop, since [`note_stop_signals`]?
+pub fn is_interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
 }
 
 fn stop_signals() -> libc::sigset_t {

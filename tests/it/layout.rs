@@ -8,6 +8,7 @@
 //! - [`taken_back`]: an import that fails leaves what others have begun to use
 //! - [`export`]: images go out, and come in again as they were
 //! - [`target`]: where they may go
+//! - [`interrupted`]: signals on the way
 //! - [`made`], [`packed`]: layouts and archives made by hand
 
 #[cfg(feature = "archives")]
@@ -15,6 +16,7 @@ mod archives;
 mod bad;
 mod choice;
 mod export;
+mod interrupted;
 mod made;
 #[cfg(feature = "archives")]
 mod packed;

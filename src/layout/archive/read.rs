@@ -11,8 +11,8 @@ use flate2::read::MultiGzDecoder;
 
 use super::GZIP;
 use crate::error::Error;
-use crate::layout::Failure;
 use crate::layout::source::{Content, Links, Spool, member_name};
+use crate::layout::{Failure, Interruptible};
 use crate::store::disk;
 
 /// tar is made of blocks.
@@ -61,16 +61,16 @@ impl Archive {
     /// `spool`.
     pub(in crate::layout) fn open(path: &Path, is_plain: bool, spool: &Spool<'_>) -> Result<Self, Failure> {
         let unreadable = |error: io::Error| Failure::Store(disk::failed("read", path)(error).into());
-        let mut file = File::open(path).map_err(disk::failed("open", path))?;
+        let file = File::open(path).map_err(disk::failed("open", path))?;
         let mut head = Vec::new();
-        (&mut file).take(8).read_to_end(&mut head).map_err(unreadable)?;
+        Interruptible(&file).take(8).read_to_end(&mut head).map_err(unreadable)?;
         if let Some((program, _)) = FOREIGN.iter().find(|(_, start)| head.starts_with(start)) {
             return Err(Failure::Refused(format!(
                 "is compressed with {program}, which is not supported; uncompress it, or use gzip"
             )));
         }
         let is_gzip = head.starts_with(&GZIP);
-        let whole = io::Cursor::new(head).chain(&file);
+        let whole = io::Cursor::new(head).chain(Interruptible(&file));
         let seekable = match (is_gzip, is_plain) {
             (true, _) => copied(&mut MultiGzDecoder::new(whole), spool)?,
             (false, false) => copied(&mut { whole }, spool)?,
