@@ -100,13 +100,14 @@ pub(super) fn export_help() -> String {
         "\
 Usage: registry export [FLAGS] NAME[:TAG|@DIGEST] LAYOUT
 
-Writes images of the repository NAME as an OCI image layout, which skopeo, podman, docker, oras and
-`registry import` read: every tag, or one manifest, with all that belongs to it. Works beside
-running servers.
+Writes images of the repository NAME as an OCI image layout, which skopeo, podman, oras and
+`registry import` read, and as an archive docker too: every tag, or one manifest, with all that
+belongs to it. Works beside running servers.
 
   registry export team/app layout               into a directory, which is made if it is not there
   registry export team/app:v1 layout            a layout that is there keeps what it lists
   registry export team/app:v1 app.tar           into an archive: .tar, .tar.gz, .tgz
+  docker load -i app.tar                        makes it team/app:v1 there
   skopeo copy oci:layout:v1 docker://...        pushes the same digest
   skopeo copy oci-archive:app.tar:v1 ...
 

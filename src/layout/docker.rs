@@ -11,23 +11,30 @@
 //! (`application/vnd.oci.image.layer.v1.tar`). It is not the manifest that docker would push: docker compresses the
 //! layers anew each time. What holds it together is the config: its `rootfs.diff_ids` are the digests of the
 //! uncompressed layers, and each is checked.
+//!
+//! The archives that [`export`](super::export) writes have such a list as well, beside OCI's, since docker knows
+//! nothing else until version 25.
 
 use std::collections::BTreeMap;
 use std::io::Read;
+
+use serde_json::{Value, json};
 
 use super::archive::{GZIP, inflate};
 use super::contents::{Listed, Name, Place};
 use super::index::as_document;
 use super::source::{Links, Source, member_name};
-use super::{Failure, digest_of};
-use crate::descriptor::OCI_MANIFEST;
+use super::{Failure, blob_file, digest_of};
+use crate::descriptor::{Descriptor, OCI_MANIFEST};
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::json::{Json, invalid, quote};
+use crate::manifest::{Content, Manifest};
 
 /// The file that says what is in it.
 pub const LIST_FILE: &str = "manifest.json";
 
+const DOCKER_CONFIG_TYPE: &str = "application/vnd.docker.container.image.v1+json";
 const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
 
@@ -36,6 +43,33 @@ struct Image {
     config: String,
     names: Vec<String>,
     layers: Vec<String>,
+}
+
+/// An image in an archive of ours, so that docker can load it.
+pub(super) struct Saved {
+    config: Digest,
+    layers: Vec<Digest>,
+}
+
+impl Saved {
+    /// What docker would make of a manifest; `None`: nothing, it is no image of its kind.
+    pub fn of(manifest: &Manifest) -> Option<Self> {
+        let Content::Image { config, layers } = &manifest.content else { return None };
+        let is_image = [CONFIG_TYPE, DOCKER_CONFIG_TYPE].contains(&config.media_type.as_str());
+        let is_whole = !layers.iter().any(Descriptor::is_non_distributable); // else a layer may be missing
+        let layers = layers.iter().map(|layer| layer.digest.clone()).collect();
+        (is_image && is_whole).then(|| Self { config: config.digest.clone(), layers })
+    }
+}
+
+/// [`LIST_FILE`] for images that lie under `blobs/`, with their names, if there are any. Docker uncompresses the layers
+/// itself.
+pub(super) fn list(images: &[(&Saved, Vec<String>)]) -> Option<String> {
+    let entry = |(image, names): &(&Saved, Vec<String>)| {
+        let layers: Vec<String> = image.layers.iter().map(blob_file).collect();
+        json!({ "Config": blob_file(&image.config), "RepoTags": names, "Layers": layers })
+    };
+    (!images.is_empty()).then(|| format!("{}\n", Value::from_iter(images.iter().map(entry))))
 }
 
 /// A layer's file, read.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 
+use super::docker::{self, Saved};
 use super::index::Entry;
 use super::target::{Target, Written};
 use super::{Failure, go_on, stopped};
@@ -69,6 +70,8 @@ struct Closure {
     listed: Vec<(Digest, Option<Tag>)>,
     /// Manifests, with type and length.
     manifests: BTreeMap<Digest, (&'static str, u64)>,
+    /// Those of them that docker can load.
+    images: BTreeMap<Digest, Saved>,
     /// With their lengths, by what refers to them.
     blobs: BTreeMap<Digest, u64>,
 }
@@ -106,7 +109,7 @@ fn write(store: &Store, asked: &Export, closure: &Closure, target: &mut Target) 
         })
         .collect();
     let digests = closure.manifests.keys().chain(closure.blobs.keys());
-    target.begin(&entries, &digests.map(Digest::algorithm).collect())?;
+    target.begin(&entries, closure.saved(&asked.name), &digests.map(Digest::algorithm).collect())?;
     for (digest, size) in &closure.blobs {
         go_on().map_err(stopped)?;
         target.blob(store, &asked.name, digest, *size)?;
@@ -145,6 +148,9 @@ fn find(store: &Store, asked: &Export) -> Result<Closure, Failure> {
         closure
             .manifests
             .insert(digest.clone(), (media_type_of(&stored.bytes).as_str(), stored.bytes.len() as u64));
+        if let Some(image) = Saved::of(&manifest) {
+            closure.images.insert(digest.clone(), image);
+        }
         for (held, descriptor) in manifest.refers_to() {
             let wanted = &descriptor.digest;
             if held == Held::ManifestOrBlob && store.has_manifest(name, wanted)? {
@@ -172,6 +178,20 @@ fn find(store: &Store, asked: &Export) -> Result<Closure, Failure> {
 }
 
 impl Closure {
+    /// What is listed for docker: by tags, since it can show nothing else.
+    fn saved(&self, name: &RepositoryName) -> Option<String> {
+        let mut saved: Vec<(&Saved, Vec<String>)> = Vec::new();
+        for (digest, image) in &self.images {
+            let tags =
+                self.listed.iter().filter(|(listed, _)| listed == digest).filter_map(|(_, tag)| tag.as_ref());
+            let names: Vec<String> = tags.map(|tag| format!("{name}:{tag}")).collect();
+            if !names.is_empty() {
+                saved.push((image, names));
+            }
+        }
+        docker::list(&saved)
+    }
+
     /// What is listed by a tag need not be listed without.
     fn tidy(&mut self) {
         let tagged: BTreeSet<Digest> =

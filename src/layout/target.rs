@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use self::folder::{Came, Folder};
 use super::archive::{Form, Writer};
+use super::docker;
 use super::export::check;
 use super::index::{self, Entry};
 use super::{Failure, Hashed, INDEX_FILE, MARK, MARK_FILE, blob_file};
@@ -100,10 +101,11 @@ impl Target {
         Ok(Self { kind, written: Written::default() })
     }
 
-    /// Writes what a layout begins with.
+    /// Writes what a layout begins with; in an archive, also what docker looks for.
     pub(super) fn begin(
         &mut self,
         entries: &[Entry],
+        saved: Option<String>,
         algorithms: &BTreeSet<Algorithm>,
     ) -> Result<(), Failure> {
         match &mut self.kind {
@@ -113,6 +115,9 @@ impl Target {
                 let add = |writer: &mut Writer| {
                     writer.file(MARK_FILE, MARK.len() as u64, MARK.as_bytes())?;
                     writer.file(INDEX_FILE, index.len() as u64, index.as_bytes())?;
+                    if let Some(saved) = &saved {
+                        writer.file(docker::LIST_FILE, saved.len() as u64, saved.as_bytes())?;
+                    }
                     writer.folder("blobs")?;
                     algorithms.iter().try_for_each(|algorithm| writer.folder(&format!("blobs/{algorithm}")))
                 };

@@ -57,6 +57,12 @@ exports_are_read_by_others() {
   expect "hello from a layer"
   run podman_ rmi --all --force
   ok "registry import of the export into another registry; podman load and run of it"
+  run docker load -i "$WORK/one.tar"
+  expect "Loaded image: converted/hello:v1"
+  run docker run --rm --network=none converted/hello:v1
+  expect "hello from a layer"
+  run docker image rm converted/hello:v1
+  ok "docker load and run of it, by its name here"
   rm -rf "$layout" "$WORK/exported.tar" "$WORK/one.tar"
 }
 

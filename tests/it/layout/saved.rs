@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use super::export::export;
 use super::made::{CONFIG, LAYER, Made, digest};
 use super::packed::{Tar, gzip};
 use super::{assert_sound, assert_tags, import, refused};
@@ -190,4 +191,52 @@ fn a_saved_archive_that_does_not_hold_together_is_refused() {
         saved.configs[0] = "{}".into();
         saved.list[0]["Config"] = format!("{}.json", hex(b"{}")).into();
     });
+}
+
+/// docker before version 25 knows nothing of `index.json`.
+#[test]
+fn an_archive_lists_its_images_for_docker_too() {
+    let (mut made, image) = Made::with_image();
+    let other = made.image(b"other");
+    let index = made.index_of(&[image.clone(), other.clone()]);
+    let config = made.part("application/vnd.cncf.helm.config.v1+json", b"{}");
+    let chart = json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": []});
+    let chart = made.part(OCI_MANIFEST, chart.to_string().as_bytes());
+    for (listed, name) in [(&image, "latest"), (&index, "multi"), (&chart, "chart")] {
+        made.list(listed, Some(name));
+    }
+    made.list(&other, None);
+    let registry = Registry::start();
+    import(&registry, &made.path(""), "team/app", &[]);
+    let read = |name: &str| -> std::collections::BTreeMap<String, Vec<u8>> {
+        let out = made.beside(name);
+        export(&registry, "team/app", &out, &[]);
+        let mut archive = tar::Archive::new(fs::File::open(&out).unwrap());
+        let files = archive.entries().unwrap().map(|entry| {
+            let (mut entry, mut content) = (entry.unwrap(), Vec::new());
+            std::io::Read::read_to_end(&mut entry, &mut content).unwrap();
+            (entry.path().unwrap().to_str().unwrap().to_owned(), content)
+        });
+        files.collect()
+    };
+    let files = read("out.tar");
+    let list: Value = serde_json::from_slice(&files["manifest.json"]).unwrap();
+    let [entry] = &list.as_array().unwrap()[..] else { panic!("{list}") };
+    assert_eq!(entry["RepoTags"], json!(["team/app:latest", "team/app:v1"]));
+    let manifest: Value = serde_json::from_slice(&fs::read(made.file_of(&image)).unwrap()).unwrap();
+    let file = |part: &Value| format!("blobs/{}", digest(part).replace(':', "/"));
+    assert_eq!(entry["Config"], file(&manifest["config"]));
+    assert_eq!(entry["Layers"], json!([file(&manifest["layers"][0])]));
+    assert!(files.contains_key(&file(&manifest["layers"][0])));
+
+    // For us it is OCI's still, with all that docker would not see.
+    import(&registry, &made.beside("out.tar"), "again", &[]);
+    assert_tags(
+        &registry,
+        "again",
+        &[("chart", &chart), ("latest", &image), ("multi", &index), ("v1", &image)],
+    );
+    // In a folder nobody looks for it.
+    export(&registry, "team/app", &made.beside("out"), &[]);
+    assert!(!made.beside("out/manifest.json").exists());
 }
