@@ -10,6 +10,8 @@
 //! Without the feature `archives` this file is a refusal.
 
 #[cfg(feature = "archives")]
+mod gzip;
+#[cfg(feature = "archives")]
 mod read;
 #[cfg(feature = "archives")]
 mod write;

@@ -7,9 +7,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use flate2::read::MultiGzDecoder;
-
 use super::GZIP;
+use super::gzip::Inflated;
 use crate::error::Error;
 use crate::layout::source::{Content, Links, Spool, member_name};
 use crate::layout::{Failure, Interruptible};
@@ -72,7 +71,7 @@ impl Archive {
         let is_gzip = head.starts_with(&GZIP);
         let whole = io::Cursor::new(head).chain(Interruptible(&file));
         let seekable = match (is_gzip, is_plain) {
-            (true, _) => copied(&mut MultiGzDecoder::new(whole), spool)?,
+            (true, _) => copied(&mut Inflated::new(whole), spool)?,
             (false, false) => copied(&mut { whole }, spool)?,
             (false, true) => file,
         };
@@ -113,7 +112,7 @@ impl Archive {
 
 /// Inflates gzip.
 pub fn inflate<'r>(content: impl Read + 'r) -> Result<Box<dyn Read + 'r>, Failure> {
-    Ok(Box::new(MultiGzDecoder::new(content)))
+    Ok(Box::new(Inflated::new(content)))
 }
 
 /// Copies it, and says what is wrong with which side.

@@ -31,7 +31,13 @@ fn a_layout_comes_out_of_a_tar_also_compressed() {
     });
     fs::write(made.beside("two.tgz"), [first, second].concat()).unwrap();
     import(&registry, &made.beside("two.tgz"), "two", &[]);
-    for name in ["plain", "gzip", "two"] {
+    // Zeros behind it, as from a tape; gzip(1) takes them.
+    let padded = [&fs::read(made.beside("two.tgz")).unwrap()[..], &[0; 700_000]].concat();
+    fs::write(made.beside("padded.tgz"), &padded).unwrap();
+    import(&registry, &made.beside("padded.tgz"), "padded", &[]);
+    fs::write(made.beside("more.tgz"), [&padded[..], b"more"].concat()).unwrap();
+    refused(&registry, &made.beside("more.tgz"), "app", &[], "something follows its end");
+    for name in ["plain", "gzip", "two", "padded"] {
         assert_tags(&registry, name, &[("v1", &image)]);
     }
     assert_eq!(registry.files("uploads"), [""; 0]);
