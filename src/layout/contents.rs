@@ -8,6 +8,9 @@ use super::{Failure, INDEX_FILE, MARK_FILE, blob_file, docker, index};
 use crate::digest::Digest;
 use crate::reference::Tag;
 
+/// What `dir:` of skopeo has beside a `manifest.json`, which is an image's manifest there.
+const DIRECTORY_MARK_FILE: &str = "version";
+
 /// A layout, opened.
 pub struct Contents {
     source: Source,
@@ -59,6 +62,13 @@ impl Contents {
         if source.has(MARK_FILE) {
             let listed = index::read(&source, limit)?;
             return Ok(Self { source, listed, places: None });
+        }
+        if source.has(DIRECTORY_MARK_FILE) && source.has(docker::LIST_FILE) {
+            return Err(Failure::Refused(
+                "is a directory of skopeo's kind dir: (podman's docker-dir), which has neither names nor types; write \
+                 an OCI layout: skopeo copy dir:… oci:LAYOUT:TAG"
+                    .to_owned(),
+            ));
         }
         if source.has(docker::LIST_FILE) {
             let (listed, places) = docker::read(&source, limit)?;

@@ -222,6 +222,17 @@ fn a_message_repeats_a_name_without_its_orders() {
     assert!(!said.contains(['\u{1b}', '\u{7}']), "{said:?}");
 }
 
+/// `skopeo copy … dir:…`, `podman save --format docker-dir`
+#[test]
+fn a_directory_of_skopeos_own_kind_is_told_what_it_is() {
+    let (made, image) = Made::with_image();
+    let registry = Registry::start();
+    fs::rename(made.file_of(&image), made.path("manifest.json")).unwrap();
+    fs::remove_file(made.path("oci-layout")).unwrap();
+    fs::write(made.path("version"), "Directory Transport Version: 1.1\n").unwrap();
+    refused(&registry, &made.path(""), "app", &[], "write an OCI layout: skopeo copy dir:… oci:LAYOUT:TAG");
+}
+
 /// As a push that a server answers with 507; `storage.refuse_free` comes from the same configuration.
 #[test]
 fn an_import_for_which_there_is_no_room_is_refused() {
