@@ -189,6 +189,7 @@ mod tests {
             ("import", "layout app:.v1", ".v1"),
             ("import", "layout app --copy", "--copy is not a flag"),
             ("import", "layout app --ref", "--ref needs a value"),
+            ("import", "- app", "standard input is /dev/stdin"),
             ("import", "layout app --platform amd64", "\"amd64\" is not OS/ARCH or OS/ARCH/VARIANT"),
             ("export", "app", "it takes two things, NAME[:TAG|@DIGEST] LAYOUT, and 1 were given"),
             ("export", "app@v1 out", "v1"),

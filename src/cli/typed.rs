@@ -17,6 +17,9 @@ impl Typed {
         let mut typed = Self::default();
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
+            if argument == "-" {
+                return Err("- is not a flag, and no file: standard input is /dev/stdin".to_owned());
+            }
             if !argument.starts_with('-') {
                 typed.operands.push(argument.clone());
                 continue;
