@@ -73,18 +73,19 @@ impl Failure {
     }
 }
 
-/// What it repeats of a layout may hold anything, but gives no orders to a terminal.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self {
-            Self::Refused(why) => why.clone(),
-            Self::Store(error) => error.log_text(),
-        };
-        text.chars().try_for_each(|c| match c.is_control() {
-            true => write!(f, "{}", c.escape_debug()),
-            false => write!(f, "{c}"),
-        })
+        match self {
+            Self::Refused(why) => f.write_str(&harmless(why)),
+            Self::Store(error) => f.write_str(&harmless(&error.log_text())),
+        }
     }
+}
+
+/// What is repeated of a layout may hold anything, but gives no orders to a terminal.
+fn harmless(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
 }
 
 impl From<Error> for Failure {

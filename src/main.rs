@@ -54,7 +54,10 @@ fn main() -> ExitCode {
             process::note_stop_signals();
             let open = || open_as_its_owner(&root).map(|store| store.with_immutable(immutable.clone()));
             import(open, &layout, &asked)
-                .map(say)
+                .map(|report| {
+                    say(&report);
+                    report.notes().for_each(complain);
+                })
                 .map_err(|why| format!("nothing was imported: {}: {why}", layout.display()))
         }
         Command::Export { root, layout, export: asked } => {

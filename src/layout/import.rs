@@ -13,12 +13,13 @@ use std::fmt;
 use std::path::Path;
 
 use super::choose::{self, Chosen, Wish};
-use super::contents::{Contents, Listed};
+use super::contents::{Contents, Listed, Name};
 use super::plan::Plan;
 use super::platform::{self, Platform};
-use super::{Failure, go_on, stopped};
+use super::{Failure, go_on, harmless, stopped};
 use crate::digest::Digest;
 use crate::error::Error;
+use crate::json::quote;
 use crate::name::RepositoryName;
 use crate::percent::Percent;
 use crate::reference::Tag;
@@ -64,11 +65,26 @@ pub struct Report {
     bytes: u64,
     /// Blobs that another repository had.
     linked: usize,
+    /// Names in the layout that hold no tag, and whose they are.
+    tagless: Vec<(String, Digest)>,
+}
+
+impl Report {
+    /// What was done otherwise than one might think.
+    pub fn notes(&self) -> impl Iterator<Item = String> {
+        let note = |(name, digest): &(String, Digest)| {
+            harmless(&format!(
+                "{digest} gets no tag by its name {} in the layout: there is none in it",
+                quote(name)
+            ))
+        };
+        self.tagless.iter().map(note)
+    }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, imported, skipped, manifests, blobs, copied, bytes, linked } = self;
+        let Self { name, imported, skipped, manifests, blobs, copied, bytes, linked, tagless: _ } = self;
         for (digest, tags) in imported {
             match &tags[..] {
                 [] => writeln!(f, "{name}@{digest}")?,
@@ -141,6 +157,7 @@ pub fn import(
         let _ = store.take_back(&asked.name, &writing.brought); // what made it fail may be in the way of this too
         return Err(failure);
     }
+    let tagless = tagless(&contents, &chosen, asked);
     let left_out = contents.listed.iter().filter(|listed| !choose::is_manifest(listed));
     Ok(Report {
         name: asked.name.clone(),
@@ -151,6 +168,7 @@ pub fn import(
         copied: writing.copied.len(),
         bytes: writing.copied.iter().filter_map(|digest| plan.blobs.get(digest)).sum(),
         linked: writing.linked.len(),
+        tagless,
     })
 }
 
@@ -163,6 +181,20 @@ fn require_mutable(store: &Store, asked: &Import, chosen: &[Chosen]) -> Result<(
         }
     }
     Ok(())
+}
+
+/// The names that were to give tags and hold none, with whose they are.
+fn tagless(contents: &Contents, chosen: &[Chosen], asked: &Import) -> Vec<(String, Digest)> {
+    let is_meant = |name: &Name| asked.named.as_deref().is_none_or(|named| name.is(named));
+    let gives_tags = |listed: &&Listed| {
+        asked.tag.is_none() && chosen.iter().any(|chosen| chosen.listed.digest == listed.digest)
+    };
+    let listed = contents.listed.iter().filter(gives_tags);
+    let named = listed.flat_map(|listed| listed.names.iter().map(|name| (name, listed.digest.clone())));
+    named
+        .filter(|(name, _)| name.tag.is_none() && is_meant(name))
+        .filter_map(|(name, digest)| Some((name.spelled.first()?.clone(), digest)))
+        .collect()
 }
 
 /// A server that goes on after it needs room as well.

@@ -181,7 +181,13 @@ fn all_of_a_layout_comes_with_the_tags_it_has_there() {
     made.list_with(&four, both);
     made.list(&five, Some("library/app"));
     let registry = Registry::start();
-    let said = import(&registry, &made.path(""), "team/app", &[]);
+    let output = run(&registry, "import", &[text(&made.path("")), "team/app"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    let noted = format!(
+        "registry: {} gets no tag by its name \"library/app\" in the layout: there is none in it\n",
+        digest(&five)
+    );
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), noted);
     assert_tags(
         &registry,
         "team/app",
