@@ -70,7 +70,7 @@ impl Store {
     }
 
     /// Copies what can only be read from front to back into a file that can be read anywhere, and has no name.
-    /// `may_go_on` is asked before each [`LOOK_BYTES`]: what is inflated may have no end.
+    /// `may_go_on` is asked before each `LOOK_BYTES`: what is inflated may have no end.
     ///
     /// # Errors
     /// [`Error::BodyUnreadable`] from the other side, [`Error::Disk`] from ours, and what `may_go_on` says.

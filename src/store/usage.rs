@@ -25,7 +25,7 @@
 //! write. A sweep knows that a time may be so far behind (see [`Cutoff`]).
 //!
 //! Who may have to take back what it brings (an import, see [`take_back`](super::take_back)) must know of every use.
-//! So its content comes with a time that is too old to be left as it is ([`Unused`]): as long as it stands, nobody
+//! So its content comes with a time that is too old to be left as it is (`Unused`): as long as it stands, nobody
 //! was told of the content.
 
 use std::fs::{File, Metadata};

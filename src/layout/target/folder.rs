@@ -180,7 +180,7 @@ impl Folder {
             return Ok(false);
         }
         let put = self.put(&temporary, path);
-        let _ = disk::remove(&temporary); // a file is not renamed over itself, if it is that which was not sound
+        let _ = disk::remove(&temporary); // a file is not renamed over itself, if somebody has just linked it there too
         put.map(|()| true)
     }
 
