@@ -6,12 +6,15 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::export::names;
-use super::made::{LAYER, Made};
+use super::made::{LAYER, Made, digest};
 use super::{assert_sound, import, text};
-use crate::harness::{Registry, eventually};
+use crate::harness::{Registry, eventually, sha256};
 
 /// Long enough to be on its way for a while.
 const LARGE_BYTES: u64 = 256 << 20;
+
+/// Its digest is a small number.
+const SMALL: &[u8] = b"small";
 
 fn start(registry: &Registry, arguments: &[&str]) -> Child {
     let mut program = Command::new(env!("CARGO_BIN_EXE_registry"));
@@ -29,9 +32,10 @@ fn interrupt(program: Child, signal: &str) {
     assert_eq!(said.lines().count(), 1, "{said}");
 }
 
-/// A layout with a large layer, most of it a hole.
+/// A layout with a small layer and a large one, most of it a hole.
 fn large() -> Made {
     let mut made = Made::new();
+    let small = made.part(LAYER, SMALL);
     let mut layer = made.part(LAYER, b"");
     let file = made.beside("large");
     fs::File::create(&file).unwrap().set_len(LARGE_BYTES).unwrap();
@@ -39,7 +43,8 @@ fn large() -> Made {
     layer["digest"] = format!("sha256:{}", std::str::from_utf8(&sum[..64]).unwrap()).into();
     layer["size"] = LARGE_BYTES.into();
     fs::rename(&file, made.file_of(&layer)).unwrap();
-    let image = made.image_of(&[layer], serde_json::json!({}));
+    assert!(digest(&small) < digest(&layer), "it comes first");
+    let image = made.image_of(&[small, layer], serde_json::json!({}));
     made.list(&image, Some("v1"));
     made
 }
@@ -74,6 +79,22 @@ fn an_import_that_is_interrupted_leaves_nothing() {
         drop(stdin);
         program.wait().unwrap();
     }
+    assert_sound(&registry);
+}
+
+/// What comes is seen at once, and somebody may push the same and be told 201.
+#[test]
+fn an_import_that_is_interrupted_leaves_what_a_client_has_pushed_meanwhile() {
+    let made = large();
+    let registry = Registry::start();
+    let small = sha256(SMALL);
+    let program = start(&registry, &["import", text(&made.path("")), "app"]);
+    eventually("the small layer is there", || registry.link_count(&small) == 2);
+    let upload = format!("/v2/app/blobs/uploads/?digest={small}");
+    assert_eq!(registry.send("POST", &upload, &[], SMALL).status, 201);
+    interrupt(program, "-INT");
+    registry.assert_holds("app", &small, SMALL);
+    assert_eq!(registry.files("blobs").len(), 1, "and nothing else");
     assert_sound(&registry);
 }
 
