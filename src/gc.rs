@@ -15,7 +15,8 @@
 //! that repository's lock for what seemed to go ([`store::sweep`](crate::store::sweep)); so in a store in which
 //! nothing is to go, a sweep only reads.
 //!
-//! In a repository with a manifest that cannot be read nothing is swept, since nobody knows what it refers to.
+//! In a repository with a manifest that cannot be read, or is [lost](crate::store::lost), nothing is swept, since
+//! nobody knows what it refers to.
 //!
 //! And one thing comes back: a name under `blobs/` that is gone while a repository holds the bytes.
 

@@ -12,6 +12,7 @@
 //! │       ├── _tags/latest -> ../_manifests/sha256/<hex>
 //! │       ├── _history/latest                  what the tag has been: a line of text for each time it was moved
 //! │       ├── _referrers/sha256/<subject hex>/sha256-<hex> -> ../../../_manifests/sha256/<hex>
+//! │       ├── _lost/sha256-<hex>               a manifest whose bytes are lost, if `registry verify --repair` found one
 //! │       └── _lock, _turn                     empty; see below
 //! ├── uploads/<id>/                            an upload session: the bytes so far and what is needed to go on
 //! ├── quarantine/                              what `registry verify --repair` found to be wrong, if it did
@@ -49,6 +50,7 @@ pub mod disk;
 mod hashing;
 pub mod history;
 pub mod leavings;
+pub mod lost;
 pub mod manifests;
 pub mod mend;
 pub mod referrers;
@@ -87,7 +89,7 @@ pub struct Store {
 }
 
 /// What a repository consists of, beside its locks and the repositories below it; what came last first.
-const KINDS: [&str; 4] = ["_referrers", "_tags", "_manifests", "_blobs"];
+const KINDS: [&str; 5] = ["_referrers", "_tags", "_manifests", "_blobs", "_lost"];
 
 /// A lock, held until it is dropped.
 #[must_use]

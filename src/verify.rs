@@ -75,7 +75,7 @@ pub fn verify(store: &Store) -> Result<Report, Error> {
     let found = check.content(&repositories)?;
     check.judge(&found);
     for name in &repositories {
-        for part in [Check::manifests, Check::tags, Check::referrers] {
+        for part in [Check::manifests, Check::lost, Check::tags, Check::referrers] {
             if let Err(error) = part(&mut check, name) {
                 let folder = store.root().join("repositories").join(name.as_str());
                 check.fault(&folder, error.log_text());
@@ -134,6 +134,18 @@ impl Check<'_> {
                 }
                 Err(error) => self.fault(&path, format!("{error}; delete it and push the image again")),
             }
+        }
+        Ok(())
+    }
+
+    /// The manifests that are lost; while one is, nobody knows what it refers to.
+    fn lost(&mut self, name: &RepositoryName) -> Result<(), Error> {
+        for (path, digest) in self.store.lost(name)? {
+            let what = format!(
+                "{digest} is lost; push the image again, or remove this file: what it refers to goes then, if nothing \
+                 else does"
+            );
+            self.fault(&path, what);
         }
         Ok(())
     }

@@ -56,8 +56,8 @@ impl References {
     /// Reads all manifests of a repository, and its tags: all of them, or those that are files of their own.
     ///
     /// # Errors
-    /// [`Error::ManifestInvalid`] for a manifest whose bytes are not what they were, or a tag made by hand that is
-    /// none: what it refers to cannot be known.
+    /// [`Error::ManifestInvalid`] for a manifest that is lost or whose bytes are not what they were, or a tag made by
+    /// hand that is none: what it refers to cannot be known.
     pub fn read(store: &Store, name: &RepositoryName, all_tags: bool) -> Result<Self, Error> {
         let mut references = Self {
             ids: HashMap::new(),
@@ -76,6 +76,12 @@ impl References {
         let mut held = store.held_digests_of(name, Kind::Manifests)?;
         held.sort(); // so that a sweep goes about it in the same order each time
         let held: BTreeSet<Id> = held.into_iter().map(|digest| self.id(digest)).collect();
+        if let Some((_, digest)) = store.lost(name)?.first() {
+            let entry = format!("_lost/{}-{}", digest.algorithm(), digest.hex());
+            let why =
+                format!("it is lost; push the image again, or remove {entry} to give up what it refers to");
+            return Err(unreadable(&digest.to_string(), &why));
+        }
         self.manifests.retain(|id, _| held.contains(id));
         for id in held {
             if !self.manifests.contains_key(&id)

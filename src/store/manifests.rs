@@ -124,6 +124,7 @@ impl Store {
             self.write_referrer(name, &subject.digest, new.digest)?;
         }
         self.write_manifest(name, new)?;
+        self.forget_lost(name, new.digest)?;
         for tag in new.tags {
             self.write_tag(name, tag, new.digest)?;
         }

@@ -125,15 +125,36 @@ impl Store {
         Ok(true)
     }
 
-    /// Takes wrong bytes' name in a repository. Says whether it was theirs.
-    pub fn drop_held(&self, name: &RepositoryName, held: &Path, wrong: &File) -> Result<bool, Error> {
+    /// Takes wrong bytes' name as a blob of a repository. Says whether it was theirs.
+    pub fn drop_blob(&self, name: &RepositoryName, digest: &Digest, wrong: &File) -> Result<bool, Error> {
+        let held = self.held_blob(name, digest);
         let _repository = self.own_repository(name)?;
-        if !compare::is_at(wrong, held)? {
+        if !compare::is_at(wrong, &held)? {
             return Ok(false);
         }
-        disk::remove(held)?;
-        sync_folder_of(held)?;
+        disk::remove(&held)?;
+        sync_folder_of(&held)?;
         Ok(true)
+    }
+
+    /// Moves the name of a manifest of a repository to its entry among those that are [lost](super::lost), if it is
+    /// that of these wrong bytes; or of no file, when there are none. Says whether it was so.
+    pub fn drop_manifest(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        wrong: Option<&File>,
+    ) -> Result<bool, Error> {
+        let held = self.held_manifest(name, digest);
+        let _repository = self.own_repository(name)?;
+        let is_still = match wrong {
+            Some(wrong) => compare::is_at(wrong, &held)?,
+            None => disk::metadata_of_name(&held)?.is_some() && !disk::is_file(&held)?,
+        };
+        if is_still {
+            self.lose(name, digest)?;
+        }
+        Ok(is_still)
     }
 
     /// Links a name in a repository to the bytes under `blobs/`, if it still is the name of this file.
@@ -163,7 +184,11 @@ impl Store {
         }
         let held = self.held_as(name, kind, digest);
         let _repository = self.own_repository(name)?;
-        Ok(disk::metadata(&held)?.is_none() && is_needed()? && self.hold(digest, &held)?)
+        let done = disk::metadata(&held)?.is_none() && is_needed()? && self.hold(digest, &held)?;
+        if done && kind == Kind::Manifests {
+            self.forget_lost(name, digest)?;
+        }
+        Ok(done)
     }
 
     /// What is under `blobs/`.

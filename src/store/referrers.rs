@@ -70,7 +70,7 @@ impl Store {
 }
 
 /// `sha256-<hex>`: a digest as a file name that is easy to type (a colon is not, in a shell).
-fn entry(digest: &Digest) -> String {
+pub(super) fn entry(digest: &Digest) -> String {
     format!("{}-{}", digest.algorithm(), digest.hex())
 }
 

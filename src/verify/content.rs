@@ -14,10 +14,10 @@ use crate::error::Error;
 use crate::name::RepositoryName;
 use crate::store::walk::{FileId, Kind, Named};
 
-/// A name, and whose it is; nobody's under `blobs/`.
+/// A name, and who holds it as what; nobody under `blobs/`.
 pub(super) struct Place {
     pub(super) named: Named,
-    pub(super) repository: Option<RepositoryName>,
+    pub(super) holder: Option<(RepositoryName, Kind)>,
 }
 
 /// A file under all its names that are one digest.
@@ -63,7 +63,7 @@ impl Check<'_> {
         let rotten = |digest: &Digest| homes.get(digest).is_some_and(|home| wrong(home, &hashed).is_some());
         let mut suspects: BTreeMap<Digest, Vec<Place>> = BTreeMap::new();
         for (digest, home) in homes.iter().filter(|(digest, _)| rotten(digest)) {
-            suspects.insert(digest.clone(), vec![Place { named: home.clone(), repository: None }]);
+            suspects.insert(digest.clone(), vec![Place { named: home.clone(), holder: None }]);
         }
         let mut held = HashSet::new();
         for name in repositories {
@@ -75,7 +75,7 @@ impl Check<'_> {
                     let Some(digest) = named.digest.clone() else { continue };
                     let is_linked = homes.get(&digest).is_some_and(|home| is_one_file(home, &named));
                     if !is_linked || rotten(&digest) {
-                        let place = Place { named, repository: Some(name.clone()) };
+                        let place = Place { named, holder: Some((name.clone(), kind)) };
                         suspects.entry(digest.clone()).or_default().push(place);
                     }
                     held.insert(digest);
@@ -152,7 +152,7 @@ impl Check<'_> {
     fn tell(&mut self, digest: &Digest, places: &[Place], why: &str, sound: Option<&Named>) {
         let others: Vec<String> = places[1..].iter().map(|place| self.readable(&place.named.path)).collect();
         let holders: BTreeSet<&RepositoryName> =
-            places.iter().filter_map(|place| place.repository.as_ref()).collect();
+            places.iter().filter_map(|place| Some(&place.holder.as_ref()?.0)).collect();
         self.wrong.extend(holders.iter().map(|name| ((*name).clone(), digest.clone())));
         let mut what = format!("{why}; remove it");
         if !others.is_empty() {
@@ -180,7 +180,7 @@ impl Found {
 impl Suspect {
     /// Is the file under `blobs/` what it should be?
     pub(super) fn has_sound_home(&self) -> bool {
-        let is_home = |content: &Content| content.places.iter().any(|place| place.repository.is_none());
+        let is_home = |content: &Content| content.places.iter().any(|place| place.holder.is_none());
         self.home.is_some() && !self.contents.iter().any(is_home)
     }
 

@@ -2,7 +2,9 @@
 //!
 //! In this order, so that each part builds on those before: the bytes; the links of repositories to them; the lists
 //! of referrers; tags. It may run beside servers, may be broken off anywhere, and may be run again. It deletes no
-//! content: what has wrong bytes goes to `quarantine/`, and what is lost for good is left for `verify` to name.
+//! content: what has wrong bytes goes to `quarantine/`, and what is lost for good is left for `verify` to name. A
+//! manifest of which nobody has the bytes any more is remembered ([`store::lost`](crate::store::lost)), or the next sweep
+//! would take what it referred to.
 
 use std::path::{Path, PathBuf};
 
@@ -80,7 +82,7 @@ impl Repair<'_> {
                 return;
             }
         }
-        let is_home = |content: &&Content| content.places.iter().any(|place| place.repository.is_none());
+        let is_home = |content: &&Content| content.places.iter().any(|place| place.holder.is_none());
         let (mut wrong, right): (Vec<_>, Vec<_>) =
             suspect.contents.iter().partition(|content| content.wrong.is_some());
         wrong.sort_by_key(|content| !is_home(content));
@@ -106,29 +108,44 @@ impl Repair<'_> {
     ) -> Result<(), Error> {
         let (store, digest) = (self.store, &suspect.digest);
         let first = &content.places[0].named;
-        if first.file.is_none() {
-            let moved = store.move_to_quarantine(&first.path)?;
-            let what = format!("is no file; moved to {}", readable(store, &moved));
-            self.tell(&first.path, Ok(Some(what)));
+        let Some(file) = first.file else {
+            let what = match &content.places[0].holder {
+                Some((name, Kind::Manifests)) => {
+                    let done = store.drop_manifest(name, digest, None)?;
+                    done.then(|| format!("is no file; moved to {}", lost_name(name, digest)))
+                }
+                _ => {
+                    let moved = store.move_to_quarantine(&first.path)?;
+                    Some(format!("is no file; moved to {}", readable(store, &moved)))
+                }
+            };
+            self.tell(&first.path, Ok(what));
             return Ok(());
-        }
+        };
         let Some(wrong) = store.open_wrong(&first.path, digest)? else { return Ok(()) };
         let Some(kept) = store.quarantine(&wrong, &first.path, digest)? else { return Ok(()) };
         let kept = readable(store, &kept);
         // The one under blobs/ comes first where it can be mended, and else last, after all that are links to it.
         let mut places: Vec<_> = content.places.iter().collect();
-        places.sort_by_key(|place| place.repository.is_some() == sound.is_some());
+        places.sort_by_key(|place| place.holder.is_some() == sound.is_some());
         for place in places {
             let path = &place.named.path;
-            let done = match (&place.repository, sound, place.named.file) {
-                (None, Some(sound), _) => store.mend_home(digest, Some(&wrong), sound),
-                (None, None, _) => store.drop_home(digest, &wrong),
-                (Some(name), Some(_), Some(file)) => store.link_again(name, path, file, digest),
-                (Some(name), _, _) => store.drop_held(name, path, &wrong),
-            };
-            let then = match sound {
-                Some(_) => "has the right bytes again",
-                None => "removed, for there are none that are right",
+            let right = || "has the right bytes again".to_owned();
+            let (done, then) = match (&place.holder, sound) {
+                (None, Some(sound)) => (store.mend_home(digest, Some(&wrong), sound), right()),
+                (Some((name, _)), Some(_)) => (store.link_again(name, path, file, digest), right()),
+                (Some((name, Kind::Manifests)), None) => {
+                    let lost =
+                        format!("there are none that are right, so it is {} now", lost_name(name, digest));
+                    (store.drop_manifest(name, digest, Some(&wrong)), lost)
+                }
+                (holder, None) => {
+                    let done = match holder {
+                        Some((name, _)) => store.drop_blob(name, digest, &wrong),
+                        None => store.drop_home(digest, &wrong),
+                    };
+                    (done, "removed, for there are none that are right".to_owned())
+                }
             };
             self.tell(path, Ok(done?.then(|| format!("had other bytes, now {kept}; {then}"))));
         }
@@ -138,7 +155,7 @@ impl Repair<'_> {
     /// A copy becomes a link.
     fn copy(&mut self, suspect: &Suspect, content: &Content) {
         for place in &content.places {
-            let (Some(name), Some(file)) = (&place.repository, place.named.file) else { continue };
+            let (Some((name, _)), Some(file)) = (&place.holder, place.named.file) else { continue };
             let linked = self.store.link_again(name, &place.named.path, file, &suspect.digest);
             let what = format!("was a copy; linked to {}", home_of(&suspect.digest));
             self.tell(&place.named.path, linked.map(|done| done.then_some(what)));
@@ -147,8 +164,14 @@ impl Repair<'_> {
 
     // ---- what repositories hold
 
-    /// The manifests that tags point at, and then what manifests refer to, until nothing more comes back.
+    /// The manifests that are lost here and not elsewhere, those that tags point at, and then what manifests refer
+    /// to, until nothing more comes back.
     fn links(&mut self, name: &RepositoryName) -> Result<(), Error> {
+        for (path, digest) in self.store.lost(name)? {
+            let done = self.store.put_name_back(name, Kind::Manifests, &digest, || Ok(true));
+            let what = || format!("has the right bytes in {} again; held again", home_of(&digest));
+            self.tell(&path, done.map(|done| done.then(what)));
+        }
         for (path, tag) in self.tags_of(name)? {
             if let Ok(Some(TagTarget::Manifest(digest))) = self.store.read_tag(name, &tag)
                 && !self.store.has_manifest(name, &digest)?
@@ -287,6 +310,10 @@ impl Repair<'_> {
         let entries = self.store.all_tags(name)?.into_iter().filter(|entry| entry.can_be_tag);
         Ok(entries.filter_map(|TagEntry { path, tag, .. }| Some((path, tag?))).collect())
     }
+}
+
+fn lost_name(name: &RepositoryName, digest: &Digest) -> String {
+    format!("repositories/{name}/_lost/{}-{}", digest.algorithm(), digest.hex())
 }
 
 fn home_of(digest: &Digest) -> String {

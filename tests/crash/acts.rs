@@ -14,6 +14,7 @@ use container_registry::percent::Percent;
 use container_registry::reference::Tag;
 use container_registry::store::Store;
 use container_registry::store::manifests::{Condition, NewManifest};
+use container_registry::verify::repair;
 
 use serde_json::json;
 
@@ -49,6 +50,8 @@ pub enum Act {
     DeleteBlob(&'static str, &'static str),
     /// Nobody asks for this: a bit of a thing changes on the disk. It only comes before something.
     Rot(&'static str),
+    /// `registry verify --repair`. It only comes before something; how it is broken off is [`crate::repair`]'s affair.
+    Repair,
     /// GET of a blob.
     Ask(&'static str, &'static str),
     /// Two hours pass for a blob or manifest.
@@ -96,6 +99,7 @@ impl Act {
                 rot(store, thing);
                 Ok(())
             }
+            Self::Repair => repair(store, &mut |_| {}),
             Self::Ask(name, blob) => store.open_blob(&repository(name), &thing(blob).digest).map(drop),
             Self::Age(content) => {
                 age(store, content);
@@ -139,7 +143,7 @@ impl Act {
         };
         match self {
             Self::Open | Self::Begin(..) | Self::Disturb(..) | Self::Cancel(..) | Self::Rot(..) => {}
-            Self::Ask(..) | Self::Age(_) => {}
+            Self::Repair | Self::Ask(..) | Self::Age(_) => {}
             Self::Sweep => return states_of_sweep(false, from),
             Self::SweepUntagged => return states_of_sweep(true, from),
             Self::Push(name, blob)
@@ -149,6 +153,7 @@ impl Act {
             Self::Manifest(name, manifest, tags) => {
                 then(&|shown| {
                     set(shown, format!("{name} manifest {manifest}"), "held");
+                    shown.remove(&format!("{name} entry {manifest}"));
                     if let Some(subject) = subject_of(manifest) {
                         set(shown, format!("{name} referrer {subject} {manifest}"), "listed");
                     }

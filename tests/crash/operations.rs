@@ -2,7 +2,7 @@
 
 use crate::acts::Act::{
     self, Age, Ask, Begin, Cancel, DeleteBlob, DeleteManifest, DeleteTag, Disturb, Finish, Import, Manifest,
-    Mount, Open, Push, PushAtOnce, Rot, Sweep, SweepUntagged,
+    Mount, Open, Push, PushAtOnce, Repair, Rot, Sweep, SweepUntagged,
 };
 
 /// Something that is done to a store which is in a certain state, step by step.
@@ -83,6 +83,17 @@ pub const OPERATIONS: &[Operation] = &[
     Operation::alone(
         "push over a manifest that has rotten",
         &[PushAtOnce("a", "config"), PushAtOnce("a", "layer"), Manifest("a", "image", &[]), Rot("image")],
+        &[Manifest("a", "image", &["v1"])],
+    ),
+    Operation::alone(
+        "push a manifest that is lost",
+        &[
+            PushAtOnce("a", "config"),
+            PushAtOnce("a", "layer"),
+            Manifest("a", "image", &[]),
+            Rot("image"),
+            Repair,
+        ],
         &[Manifest("a", "image", &["v1"])],
     ),
     Operation::alone("delete a tag", TAGGED, &[DeleteTag("a", "v1")]),

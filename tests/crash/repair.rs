@@ -1,8 +1,9 @@
 //! A repair that ends at each of its steps.
 //!
 //! For every kind of damage, and every k: from its k-th step on, nothing that a repair does to the disk is done any
-//! more, as when it is killed there. No content may be gone then, no tag may have lost a manifest that it had, and a
-//! second repair must come to the same as one that nobody stopped.
+//! more, as when it is killed there. No content may be gone then, also none by a sweep that would have left it before
+//! the repair, no tag may have lost a manifest that it had, and a second repair must come to the same as one that
+//! nobody stopped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
@@ -17,6 +18,7 @@ use crate::acts::Act::{self, Manifest, PushAtOnce, Rot};
 use crate::content::thing;
 use crate::faults::{listen, stopped_at};
 use crate::shown::{ROTTEN, Shown, shown};
+use crate::swept::swept;
 use crate::{Plan, temporary_folder};
 
 const BEFORE: &[Act] = &[
@@ -98,15 +100,25 @@ fn stop_at_each_step(damage: &Damage) -> usize {
     let (_place, store) = prepared(damage);
     repair(&store, &mut |_| {}).expect("a repair");
     let (aim, left) = (shown(&store).expect("the state after"), faults(&store));
+    let is_left_by_sweeps = {
+        let (_place, store) = prepared(damage);
+        let contents_before = contents(store.root());
+        let _ = swept(&store, false);
+        contents(store.root()) == contents_before
+    };
     for step in 0.. {
         let when = format!("{}, the repair stopped at step {step}", damage.0);
         let (_place, store) = prepared(damage);
         let (contents_before, shown_before) =
             (contents(store.root()), shown(&store).expect("the state before"));
         let was_stopped = stopped_at(step, || drop(repair(&store, &mut |_| {})));
-        let lost: Vec<_> = contents_before.difference(&contents(store.root())).cloned().collect();
-        assert_eq!(lost, Vec::<String>::new(), "{when}: content is gone");
+        let lost = || -> Vec<_> { contents_before.difference(&contents(store.root())).cloned().collect() };
+        assert_eq!(lost(), Vec::<String>::new(), "{when}: content is gone");
         assert_no_worse(&shown_before, &shown(&store).expect("the state between"), &aim, &when);
+        if is_left_by_sweeps {
+            let _ = swept(&store, false); // which may refuse
+            assert_eq!(lost(), Vec::<String>::new(), "{when}, then swept: content is gone");
+        }
         repair(&store, &mut |line| assert!(line.starts_with("repaired: "), "{when}: {line}"))
             .expect("a repair");
         assert_eq!(shown(&store).expect("the state at the end"), aim, "{when}, then repaired");

@@ -316,6 +316,35 @@ const TABLE: &[(&str, &str)] = &[
         sync folder    repositories/a/_tags",
     ),
     (
+        "push a manifest that is lost",
+        "
+        create folder  repositories/a
+        sync folder    repositories
+        sync folder    repositories/a/_blobs/sha256
+        create file    uploads/<id>
+        write          uploads/<id>
+        make read-only uploads/<id>
+        sync file      uploads/<id>
+        create folder  repositories/a/_manifests
+        sync folder    repositories/a
+        create folder  repositories/a/_manifests/sha256
+        sync folder    repositories/a/_manifests
+        link           blobs/sha256/image
+        sync folder    blobs/sha256
+        link           repositories/a/_manifests/sha256/image
+        sync folder    repositories/a/_manifests/sha256
+        remove         repositories/a/_lost/sha256-image
+        remove         uploads/<id>
+        create folder  repositories/a/_tags
+        sync folder    repositories/a
+        create folder  repositories/a/_history
+        create file    repositories/a/_history/v1
+        symlink        repositories/a/_tags/.new-<id>
+        rename         repositories/a/_tags/.new-<id> to repositories/a/_tags/v1
+        write          repositories/a/_history/v1
+        sync folder    repositories/a/_tags",
+    ),
+    (
         "delete a tag",
         "
         remove         repositories/a/_tags/v1

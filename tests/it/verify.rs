@@ -1,5 +1,6 @@
 //! `registry verify`: what is wrong with the files is found, named, and told what to do about.
 
+mod lost;
 mod mend;
 mod odd;
 mod repair;
