@@ -7,6 +7,7 @@
 //! - with `untagged`, manifests that nothing holds: no tag, no index that is held, no subject that is held,
 //! - upload sessions that nobody goes on with, and what a crash has left: names that were on their way, files
 //!   that were moved aside, bytes that no repository holds,
+//! - histories of tags that are gone, with all that they were,
 //! - repositories in which nothing is left.
 //!
 //! It runs beside servers of the same root, and beside others of its kind. Nothing goes that was pushed, mounted or
@@ -69,7 +70,7 @@ pub struct Report {
     pub manifests: u64,
     /// Upload sessions that ended.
     pub sessions: u64,
-    /// Names and files that a crash had left.
+    /// Names and files of no use: what a crash had left, histories of tags that are gone with all that they were.
     pub leftovers: u64,
     /// Files under `blobs/` that nobody held.
     pub unheld: u64,
@@ -208,7 +209,7 @@ impl Sweep<'_> {
         {
             self.report.repositories += u64::from(sweeping.remove_if_empty()?);
         }
-        Ok(())
+        self.histories(name)
     }
 
     /// Manifests that nothing holds. An index goes before its children, each for certain before the next: no crash
@@ -271,6 +272,23 @@ impl Sweep<'_> {
             }
             let finished = sweeping.finish(&mut |freed| self.report.freed(freed)); // also what came before an error
             result.and(finished)?;
+        }
+        Ok(())
+    }
+
+    /// Histories of tags that are gone, with all that they were.
+    fn histories(&mut self, name: &RepositoryName) -> Result<(), Error> {
+        let is_there = |digest: &Digest| self.store.has_manifest(name, digest);
+        let going = self.store.forgettable_tags(name, self.times.content, &is_there)?;
+        let mut queue = VecDeque::from(going);
+        while !queue.is_empty() {
+            let Some(sweeping) = self.store.sweep(name)? else { return Ok(()) };
+            while let Some(tag) = queue.pop_front() {
+                self.report.leftovers += u64::from(sweeping.forget(&tag, self.times.content)?);
+                if sweeping.is_long() {
+                    break;
+                }
+            }
         }
         Ok(())
     }

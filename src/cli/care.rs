@@ -79,6 +79,7 @@ themselves once an hour (--gc-interval). It takes
   - with --untagged, manifests that no tag, index or subject holds: an index keeps its children, and
     a referrer (a signature) stays as long as its subject,
   - upload sessions to which nobody has sent anything for long, and what a crash has left,
+  - histories of tags that are gone, with all the manifests that they were,
   - repositories in which nothing is left.
 Nothing goes that was pushed, mounted or asked for within the grace: a client may be about to push
 the manifest for it. When a manifest cannot be read, or is lost, nothing in its repository goes. Run

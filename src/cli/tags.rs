@@ -67,7 +67,7 @@ back), gone.
   --config FILE          The configuration file to take it from.
 
 It is read from repositories/NAME/_history/TAG, a text file. Of a long one the older half goes by
-itself.
+itself; all of it in a sweep when the tag is gone, and with it all that it was.
 ",
     )
 }

@@ -1,11 +1,12 @@
 //! `registry gc --dry-run`: what a sweep would do, and why, item by item. It takes no lock and changes nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use super::references::{References, Stays, Why};
 use super::{Options, Report, Times, is_recent};
+use crate::digest::Digest;
 use crate::error::Error;
 use crate::name::RepositoryName;
 use crate::store::Store;
@@ -97,11 +98,13 @@ impl Forecast<'_> {
             false => None,
         };
         let (mut stay, place) = (references.has_tags(), format!("repository {name}"));
+        let mut gone = HashSet::new();
         for named in self.held(name, Kind::Manifests)? {
             let Some(digest) = &named.digest else { continue };
             let verdict = self.of_manifest(&references, kept.as_ref(), &named);
             stay |= !verdict.0;
             self.report.manifests += u64::from(verdict.0);
+            gone.extend(verdict.0.then(|| digest.clone()));
             self.count(&named, verdict.0);
             self.item(&place, format!("manifest {digest}"), Some(named.size), verdict);
         }
@@ -122,6 +125,13 @@ impl Forecast<'_> {
         if !stay {
             self.report.repositories += 1;
             self.item(&place, "itself", None, (true, "nothing is left in it".to_owned()));
+            return Ok(()); // and with it all that is remembered
+        }
+        let is_there = |digest: &Digest| Ok(!gone.contains(digest) && self.store.has_manifest(name, digest)?);
+        for tag in self.store.forgettable_tags(name, self.times.content, &is_there)? {
+            self.report.leftovers += 1;
+            let what = format!("history of {tag}");
+            self.item(&place, what, None, (true, "the tag is gone, and all that it was".to_owned()));
         }
         Ok(())
     }

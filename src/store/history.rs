@@ -16,10 +16,11 @@
 //! Its limit: it is a memory and no promise. Nothing here is synced, and no push fails because its line cannot be
 //! written; the log says so then. A loss of power can take the last lines along, or leave half of one, which
 //! readers pass over. A change that left no line, also one by hand, is made up for with the next: what the tag was
-//! then is `found`, with the time of its link. Of a file that has become long, the older half goes.
+//! then is `found`, with the time of its link. Of a file that has become long, the older half goes. All of it goes by a
+//! sweep when the tag is gone and the repository holds nothing of what it was: nothing could be set back then.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ use super::Store;
 use super::blobs::parent;
 use super::compare;
 use super::disk::{self, failed};
+use super::usage::Cutoff;
 use crate::clock::Utc;
 use crate::digest::Digest;
 use crate::error::{Error, PathError};
@@ -130,8 +132,7 @@ struct Memory {
 impl Store {
     /// What a tag has been, the oldest first, up to what it is.
     pub fn read_history(&self, name: &RepositoryName, tag: &Tag) -> Result<Vec<Line>, Error> {
-        let bytes = disk::read(&self.history(name, tag))?.unwrap_or_default();
-        let mut lines: Vec<Line> = String::from_utf8_lossy(&bytes).lines().filter_map(Line::parse).collect();
+        let mut lines = lines_of(&disk::read(&self.history(name, tag))?.unwrap_or_default());
         let present = self.read_tag(name, tag)?.map(|target| target.digest());
         lines.extend(self.unnoted(name, tag, present.as_ref(), lines.last()));
         Ok(lines)
@@ -156,6 +157,52 @@ impl Store {
         let mut tags: Vec<Tag> = names.iter().filter_map(|text| Tag::parse(text).ok()).collect();
         tags.sort();
         Ok(tags)
+    }
+
+    /// Is anything remembered of a tag?
+    pub(super) fn has_history(&self, name: &RepositoryName, tag: &Tag) -> Result<bool, Error> {
+        Ok(disk::metadata_of_name(&self.history(name, tag))?.is_some())
+    }
+
+    /// The tags of which it is of no use to remember anything: they are gone, nothing of what they were is `there`, and
+    /// nobody has changed them since `cutoff`.
+    pub fn forgettable_tags(
+        &self,
+        name: &RepositoryName,
+        cutoff: Cutoff,
+        there: &dyn Fn(&Digest) -> Result<bool, Error>,
+    ) -> Result<Vec<Tag>, Error> {
+        let mut found = Vec::new();
+        for tag in self.remembered_tags(name)? {
+            if self.is_forgettable(name, &tag, cutoff, there)? {
+                found.push(tag);
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) fn is_forgettable(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+        cutoff: Cutoff,
+        there: &dyn Fn(&Digest) -> Result<bool, Error>,
+    ) -> Result<bool, Error> {
+        let path = self.history(name, tag);
+        let file = disk::metadata_of_name(&path)?.filter(Metadata::is_file);
+        if !file.is_some_and(|file| cutoff.is_after(disk::last_used(&file)))
+            || disk::metadata_of_name(&self.tag(name, tag))?.is_some()
+        {
+            return Ok(false);
+        }
+        let bytes = disk::read(&path)?.unwrap_or_default();
+        let lines = lines_of(&bytes);
+        for line in &lines {
+            if there(&line.digest)? {
+                return Ok(false);
+            }
+        }
+        Ok(bytes.is_empty() || !lines.is_empty()) // other text is somebody's own
     }
 
     /// Changes a tag by `act`, and remembers what it is then: this manifest, or nothing any more. The repository's
@@ -250,6 +297,10 @@ impl Memory {
         self.length += text.len() as u64;
         Ok(())
     }
+}
+
+fn lines_of(bytes: &[u8]) -> Vec<Line> {
+    String::from_utf8_lossy(bytes).lines().filter_map(Line::parse).collect()
 }
 
 /// Makes an empty history. Neither it nor its folder is synced.

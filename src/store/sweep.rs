@@ -18,7 +18,7 @@ use super::{Guard, KINDS, Store, disk};
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::name::RepositoryName;
-use crate::reference::UploadId;
+use crate::reference::{Tag, UploadId};
 
 /// For how long a sweep keeps others from writing, as a rule, and how many blobs it takes at a time at most.
 const LOCK_TIME_MAX: Duration = Duration::from_millis(50);
@@ -188,6 +188,13 @@ impl Sweeping<'_> {
             count += u64::from(removed);
         }
         Ok(count)
+    }
+
+    /// Removes what is remembered of a tag, if that is [of no use](Store::forgettable_tags); says whether it was.
+    pub fn forget(&self, tag: &Tag, cutoff: Cutoff) -> Result<bool, Error> {
+        let is_there = |digest: &Digest| self.store.has_manifest(&self.name, digest);
+        let goes = self.store.is_forgettable(&self.name, tag, cutoff, &is_there)?;
+        Ok(goes && disk::remove(&self.store.history(&self.name, tag))?)
     }
 
     /// Removes the repository if it holds nothing; says whether it did. Repositories below it stay.

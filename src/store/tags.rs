@@ -121,6 +121,7 @@ impl Store {
     }
 
     /// Removes all tags that point at a manifest, of which none is immutable. The repository's lock is the caller's.
+    /// Where there is no history of one, none is begun: a line that it was this, which is about to go, is of no use.
     pub(super) fn delete_tags_of(&self, name: &RepositoryName, digest: &Digest) -> Result<(), Error> {
         let mut tags = Vec::new();
         for text in disk::file_and_link_names(&self.tags(name))? {
@@ -131,7 +132,11 @@ impl Store {
         }
         tags.sort();
         for tag in &tags {
-            self.change_tag(name, tag, None, || Ok(disk::remove(&self.tag(name, tag))?))?;
+            let remove = || Ok(disk::remove(&self.tag(name, tag))?);
+            match self.has_history(name, tag)? {
+                true => self.change_tag(name, tag, None, remove)?,
+                false => remove()?,
+            };
         }
         // Also when there was none: one may have been moved or removed by somebody who never got to sync it.
         disk::if_exists(disk::sync_folder(&self.tags(name)))?;

@@ -151,6 +151,17 @@ pub const OPERATIONS: &[Operation] = &[
         ],
         &[SweepUntagged],
     ),
+    Operation::alone(
+        "sweep the history of a tag that is gone with what it was",
+        &[
+            PushAtOnce("a", "config"),
+            PushAtOnce("a", "patch"),
+            Manifest("a", "signature", &["v1"]),
+            Manifest("a", "next", &["v2"]),
+            DeleteManifest("a", "signature"),
+        ],
+        &[Sweep],
+    ),
     Operation::alone("sweep an upload session", &[Begin("a", "layer")], &[Sweep]),
 ];
 

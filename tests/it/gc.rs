@@ -167,7 +167,8 @@ fn a_tag_made_by_hand_keeps_what_it_mentions() {
         }),
     );
     delete(&registry, &format!("/v2/a/manifests/{}", image.digest));
-    assert_eq!(registry.run("gc", &["--grace", "0s", "--untagged"]).assert_done(), freed(0, 0, 0));
+    let said = registry.run("gc", &["--grace", "0s", "--untagged"]);
+    assert!(said.assert_done().starts_with("freed 0 bytes: 0 blobs, 0 manifests,"), "{said:?}");
     registry.assert_holds("a", &image.layer, b"layer");
     assert!(has(&registry, "a", &signature), "it is about the tag made by hand");
     fs::remove_file(registry.path("repositories/a/_tags/mine")).unwrap();

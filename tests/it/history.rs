@@ -119,6 +119,20 @@ fn deleting_is_remembered_and_what_was_never_there_is_not() {
     assert_eq!(registry.snapshot(), before);
 }
 
+/// A hundred thousand of them, say: that would be as many files, while nobody else gets in.
+#[test]
+fn where_there_is_no_history_deleting_a_manifest_begins_none() {
+    let registry = Registry::start();
+    let image = &images(&registry, 1)[0];
+    set(&registry, "v1", image);
+    let tags = registry.path("repositories/a/_tags");
+    let target = fs::read_link(tags.join("v1")).unwrap();
+    std::os::unix::fs::symlink(target, tags.join("by-hand")).unwrap();
+    delete(&registry, &image.digest);
+    assert_eq!(registry.files("repositories/a/_tags"), Vec::<String>::new());
+    assert_eq!(registry.files("repositories/a/_history"), ["v1"]);
+}
+
 /// What was done by hand, or before there was a history, is made up for.
 #[test]
 fn a_move_that_left_no_line_is_found_with_the_next() {

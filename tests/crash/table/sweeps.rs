@@ -156,6 +156,18 @@ pub const SWEEPS: &[(&str, &str)] = &[
         remove         uploads/<id>",
     ),
     (
+        "sweep the history of a tag that is gone with what it was",
+        "
+        sync folder    repositories/a/_manifests/sha256
+        sync folder    repositories/a/_manifests/sha512
+        sync folder    repositories/a/_tags
+        remove folder  repositories/a/_referrers/sha256/image
+        sync folder    repositories/a/_manifests/sha256
+        sync folder    repositories/a/_manifests/sha512
+        sync folder    repositories/a/_tags
+        remove         repositories/a/_history/v1",
+    ),
+    (
         "sweep an upload session",
         "
         rename         uploads/<id>/data to uploads/<id>

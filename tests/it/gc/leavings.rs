@@ -5,8 +5,8 @@ use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::time::Duration;
 
-use super::{HOUR, freed, push};
-use crate::harness::{Registry, eventually, run, sha256};
+use super::{HOUR, delete, freed, push};
+use crate::harness::{OCI_MANIFEST, Registry, eventually, run, sha256};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -96,6 +96,44 @@ fn names_that_a_push_could_not_give_go() {
     let said = registry.run("gc", &[]);
     assert!(said.assert_done().contains(" 4 leftovers,"), "{said:?}");
     assert_eq!(registry.snapshot(), before);
+}
+
+/// A build that pushes a tag of its own and deletes it, again and again.
+#[test]
+fn the_history_of_a_tag_goes_when_nothing_could_be_set_back_by_it() {
+    let registry = Registry::start();
+    let [kept, gone] = ["kept", "gone"].map(|layer| push(&registry, "a", "v1", layer));
+    for tag in ["moved", "deleted"] {
+        registry.put_manifest("a", tag, OCI_MANIFEST, &gone.manifest).assert(201, &[]);
+    }
+    registry.put_manifest("a", "moved", OCI_MANIFEST, &kept.manifest).assert(201, &[]);
+    let path = |tag: &str| registry.path(&format!("repositories/a/_history/{tag}"));
+    fs::write(path("notes"), "somebody's own").unwrap();
+    delete(&registry, &format!("/v2/a/manifests/{}", gone.digest));
+    for tag in ["moved", "v1"] {
+        registry.put_manifest("a", tag, OCI_MANIFEST, &kept.manifest).assert(201, &[]);
+        delete(&registry, &format!("/v2/a/manifests/{tag}"));
+    }
+    assert_eq!(registry.run("gc", &[]).assert_done(), freed(0, 0, 0), "within the grace");
+    ["moved", "deleted", "v1", "notes"].iter().for_each(|tag| registry.age(path(tag), 2 * HOUR));
+    let said = registry.run("gc", &["--dry-run"]);
+    let line = "goes  repository a: history of deleted: the tag is gone, and all that it was\n";
+    assert!(said.output.contains(line) && said.summary().contains(" 1 leftovers,"), "{}", said.output);
+    assert!(registry.run("gc", &[]).assert_done().contains(" 1 leftovers,"));
+    assert_eq!(
+        registry.files("repositories/a/_history"),
+        ["moved", "notes", "v1"],
+        "these could be set back"
+    );
+    registry.age(registry.blob_path(&kept.digest), 2 * HOUR);
+    let untagged = ["--untagged"];
+    let would = registry.run("gc", &["--untagged", "--dry-run"]);
+    assert!(
+        would.summary().contains(" 1 manifests,") && would.summary().contains(" 2 leftovers,"),
+        "{would:?}"
+    );
+    assert!(registry.run("gc", &untagged).assert_done().contains(" 2 leftovers,"));
+    assert_eq!(registry.files("repositories/a/_history"), ["notes"]);
 }
 
 #[test]

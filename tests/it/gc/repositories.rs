@@ -6,7 +6,7 @@ use std::thread;
 
 use serde_json::json;
 
-use super::{delete, freed, push};
+use super::{delete, push};
 use crate::harness::{OCI_MANIFEST, Registry, eventually, sha256};
 
 fn empty(registry: &Registry, name: &str) {
@@ -152,7 +152,8 @@ fn what_is_referred_to_while_a_sweep_waits_stays() {
                 delete(&registry, &format!("/v2/a/manifests/{}", pushed.digest));
             } else {
                 drop(lock);
-                assert_eq!(sweep.join().unwrap().assert_done(), freed(0, 0, 0));
+                let said = sweep.join().unwrap();
+                assert!(said.assert_done().starts_with("freed 0 bytes: 0 blobs, 0 manifests,"), "{said:?}");
             }
         });
         assert_eq!(registry.get("/v2/a/manifests/v1").body, image.manifest);
