@@ -212,8 +212,10 @@ impl Sweep<'_> {
         self.histories(name)
     }
 
-    /// Manifests that nothing holds. An index goes before its children, each for certain before the next: no crash
-    /// leaves one without them.
+    /// Manifests that nothing holds. An index goes before its children, and a subject before what is about it, each for
+    /// certain before the next. So no crash leaves an index without its children; it may leave a referrer without its
+    /// subject, which is allowed, and the next sweep takes it. And whoever asks meanwhile for an index or a subject that
+    /// is about to go keeps all of it.
     fn manifests(&mut self, name: &RepositoryName, references: &mut References) -> Result<(), Error> {
         let is_recent = is_recent(self.store, name, self.times.content);
         let kept = references.kept(&is_recent)?;
@@ -231,7 +233,7 @@ impl Sweep<'_> {
                         self.report.manifests += 1;
                         self.report.freed(freed);
                     }
-                    None => break, // it is in use, and with it its children: we decide anew
+                    None => break, // it is in use, and with it its children and referrers: we decide anew
                 }
                 if sweeping.is_long() {
                     break;

@@ -148,12 +148,7 @@ impl References {
     /// The manifests that something holds: a tag, an index that is held, a subject that is held, or their use a
     /// moment ago.
     pub fn kept(&self, is_recent: &dyn Fn(&Digest) -> Result<bool, Error>) -> Result<Stays, Error> {
-        let mut about: HashMap<Id, Vec<Id>> = HashMap::new();
-        for (id, document) in &self.manifests {
-            if let Some(subject) = document.subject {
-                about.entry(subject).or_default().push(*id);
-            }
-        }
+        let about = self.about();
         let mut kept = Stays::new();
         let mut queue: Vec<Id> = Vec::new();
         let mut keep = |queue: &mut Vec<Id>, id: Id, why: Why| {
@@ -205,27 +200,55 @@ impl References {
         referred
     }
 
-    /// The manifests that do not stay, each before those it refers to.
+    /// The manifests that do not stay: each behind all that refer to it as to a part, and behind its subject. So when
+    /// one is found to be in use after all, what it holds is still there, parts and referrers.
+    ///
+    /// Both at once cannot always be: an index may be about its own child. Where they go in a circle, indexes alone
+    /// count, which cannot: each digest is of bytes that contain those of its parts.
     pub fn not_in(&self, kept: &Stays) -> Vec<Digest> {
         let going = || self.manifests.iter().filter(|(id, _)| !kept.contains_key(id));
-        let mut referrers: HashMap<Id, usize> = going().map(|(id, _)| (*id, 0)).collect();
+        // For each that is not in order yet: how many that refer to it are not, either.
+        let mut left: HashMap<Id, usize> = going().map(|(id, _)| (*id, 0)).collect();
         for part in going().flat_map(|(_, document)| &document.parts) {
-            if let Some(count) = referrers.get_mut(part) {
+            if let Some(count) = left.get_mut(part) {
                 *count += 1;
             }
         }
-        let mut ready: Vec<Id> = going().map(|(id, _)| *id).filter(|id| referrers[id] == 0).collect();
+        let about = self.about();
+        let subject = |id: Id| self.manifests[&id].subject;
+        let is_free = |id: &Id| left[id] == 0;
+        let waits = |left: &HashMap<Id, usize>, id: Id| subject(id).is_some_and(|id| left.contains_key(&id));
+        let (mut waiting, mut ready): (BTreeSet<Id>, BTreeSet<Id>) =
+            going().map(|(id, _)| *id).filter(is_free).partition(|id| waits(&left, *id));
         let mut order = Vec::new();
-        while let Some(id) = ready.pop() {
+        while let Some(id) = ready.pop_first().or_else(|| waiting.pop_first()) {
+            left.remove(&id);
             order.push(self.digests[id as usize].clone());
             for part in &self.manifests[&id].parts {
-                if let Some(count) = referrers.get_mut(part) {
+                if let Some(count) = left.get_mut(part) {
                     *count -= 1;
-                    ready.extend((*count == 0).then_some(*part));
+                    if *count == 0 {
+                        let next = if waits(&left, *part) { &mut waiting } else { &mut ready };
+                        next.insert(*part);
+                    }
                 }
+            }
+            for referrer in about.get(&id).into_iter().flatten() {
+                ready.extend(waiting.take(referrer));
             }
         }
         order
+    }
+
+    /// The manifests that are about each subject.
+    fn about(&self) -> HashMap<Id, Vec<Id>> {
+        let mut about: HashMap<Id, Vec<Id>> = HashMap::new();
+        for (id, document) in &self.manifests {
+            if let Some(subject) = document.subject {
+                about.entry(subject).or_default().push(*id);
+            }
+        }
+        about
     }
 
     /// Is a digest among these?

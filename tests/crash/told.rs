@@ -20,8 +20,8 @@ use crate::content::thing;
 use crate::shown::assert_sound;
 use crate::{Plan, observe, temporary_folder};
 
-/// What a client may be told of: a blob to which nothing refers, and a manifest without a tag.
-const ASKED: [&str; 2] = ["layer", "next"];
+/// What a client may be told of: a blob to which nothing refers, and manifests without a tag, the last one signed.
+const ASKED: [&str; 3] = ["layer", "next", "image"];
 
 pub fn run(_: Plan) -> String {
     let (mut told, mut refused) = (0, 0);
@@ -42,12 +42,18 @@ pub fn run(_: Plan) -> String {
     )
 }
 
-/// A store in which only what is asked for is to go, and all is old.
-fn prepared() -> (tempfile::TempDir, Store) {
+/// A store in which all is to go, and all is old.
+fn prepared(asked: &str) -> (tempfile::TempDir, Store) {
     observe(None);
     let place = temporary_folder();
     let store = Store::open(place.path()).expect("a store");
-    for act in [
+    let signed = [
+        Act::Manifest("a", "image", &[]),
+        Act::Manifest("a", "signature", &[]),
+        Act::Age("image"),
+        Act::Age("signature"),
+    ];
+    let acts = [
         Act::PushAtOnce("a", "layer"),
         Act::PushAtOnce("a", "config"),
         Act::PushAtOnce("a", "patch"),
@@ -56,7 +62,8 @@ fn prepared() -> (tempfile::TempDir, Store) {
         Act::Age("config"),
         Act::Age("patch"),
         Act::Age("next"),
-    ] {
+    ];
+    for act in acts.into_iter().chain(signed.into_iter().filter(|_| asked == "image")) {
         act.run(&store).expect("what comes before");
     }
     (place, store)
@@ -77,7 +84,7 @@ fn ask(store: &Store, asked: &str) -> bool {
     }
 }
 
-/// What somebody was told of is there, and with a manifest all that it refers to.
+/// What somebody was told of is there, and with a manifest all that it refers to, and its signature.
 fn check(store: &Store, asked: &str, was_told: bool, when: &str) {
     observe(None);
     let here = match asked {
@@ -85,12 +92,14 @@ fn check(store: &Store, asked: &str, was_told: bool, when: &str) {
         _ => store.has_manifest(&repository(), &thing(asked).digest),
     };
     assert_eq!(here.expect("an answer"), was_told, "{when}: {asked} was there, a client was told");
+    let is_signed = store.has_manifest(&repository(), &thing("signature").digest).expect("an answer");
+    assert_eq!(is_signed, was_told && asked == "image", "{when}: the signature was there");
     assert_sound(store, when);
 }
 
 /// Somebody asks at a step of a sweep. `None`: it has fewer.
 fn ask_at_step(asked: &'static str, at: usize) -> Option<bool> {
-    let (_place, store) = prepared();
+    let (_place, store) = prepared(asked);
     let answer = Arc::new(Mutex::new(None));
     let (count, asker, given) = (AtomicUsize::new(0), store.clone(), Arc::clone(&answer));
     let is_asking = AtomicBool::new(false);
@@ -112,7 +121,7 @@ fn ask_at_step(asked: &'static str, at: usize) -> Option<bool> {
 
 /// A sweep comes in between opening a file and noting that.
 fn sweep_while_asking(asked: &'static str) {
-    let (_place, store) = prepared();
+    let (_place, store) = prepared(asked);
     let (sweeper, is_sweeping) = (store.clone(), AtomicBool::new(false));
     let observer: Arc<Observer> = Arc::new(move |step: Step<'_>| {
         if matches!(step, Step::Renew(path) if is_held(path)) && !is_sweeping.swap(true, Ordering::Relaxed) {

@@ -226,6 +226,21 @@ fn a_referrer_goes_with_its_subject() {
     registry.assert_sound();
 }
 
+/// The one keeps the other and the other the one, and yet nothing holds them.
+#[test]
+fn an_index_about_its_own_child_goes_with_it() {
+    let registry = Registry::start();
+    let image = push(&registry, "a", "", "layer");
+    let child = json!({ "mediaType": OCI_MANIFEST, "digest": image.digest, "size": image.manifest.len() });
+    let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [child], "subject": child })
+        .to_string();
+    registry.put_manifest("a", &sha256(index.as_bytes()), OCI_INDEX, index.as_bytes()).assert(201, &[]);
+    push_about(&registry, "a", "", "signature", Some(&image));
+    let said = registry.run("gc", &["--grace", "0s", "--untagged"]);
+    assert!(said.assert_done().contains(": 4 blobs, 3 manifests,"), "{said:?}");
+    assert_eq!(registry.files("repositories"), Vec::<String>::new());
+}
+
 /// Nested deeply and many of them: nothing here is done by recursion.
 #[test]
 fn a_long_chain_of_indexes_goes_from_its_head() {
