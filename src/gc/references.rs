@@ -101,6 +101,11 @@ impl References {
     ) -> Result<Option<Document>, Error> {
         let digest = self.digests[id as usize].clone();
         let bytes = match store.look_at_manifest(name, &Reference::Digest(digest.clone())) {
+            Err(Error::ManifestUnknown { .. } | Error::NameUnknown(_))
+                if store.is_no_file(name, &digest)? =>
+            {
+                return Err(unreadable(&digest.to_string(), "it is no file, or a link to none"));
+            }
             Err(Error::ManifestUnknown { .. } | Error::NameUnknown(_)) => return Ok(None), // gone meanwhile
             stored => stored?.bytes,
         };

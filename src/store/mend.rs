@@ -149,7 +149,7 @@ impl Store {
         let _repository = self.own_repository(name)?;
         let is_still = match wrong {
             Some(wrong) => compare::is_at(wrong, &held)?,
-            None => disk::metadata_of_name(&held)?.is_some() && !disk::is_file(&held)?,
+            None => self.is_no_file(name, digest)?,
         };
         if is_still {
             self.lose(name, digest)?;

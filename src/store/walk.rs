@@ -163,6 +163,12 @@ impl Store {
         Ok(file.map(|file| disk::last_used(&file)))
     }
 
+    /// Is there something by the name of a manifest that is no file: a folder, a link to what is not mounted?
+    pub fn is_no_file(&self, name: &RepositoryName, digest: &Digest) -> Result<bool, Error> {
+        let held = self.held_manifest(name, digest);
+        Ok(disk::metadata_of_name(&held)?.is_some() && !disk::is_file(&held)?)
+    }
+
     /// Is this name one file with the one under `blobs/`?
     pub fn is_tied(&self, path: &Path, digest: &Digest) -> Result<bool, Error> {
         Ok(super::compare::same(path, &self.blob(digest))? == Some(true))

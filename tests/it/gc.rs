@@ -290,6 +290,25 @@ fn where_a_manifest_cannot_be_read_nothing_is_swept() {
 }
 
 #[test]
+fn where_a_manifest_is_no_file_nothing_is_swept() {
+    let registry = Registry::start();
+    let image = push(&registry, "a", "v1", "layer");
+    let path = registry.path(&format!("repositories/a/_manifests/{}", image.digest.replace(':', "/")));
+    let elsewhere = registry.path("elsewhere");
+    fs::rename(&path, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(registry.path("not/mounted"), &path).unwrap();
+    for flag in ["--untagged=false", "--untagged", "--dry-run"] {
+        let said = registry.run("gc", &["--grace", "0s", flag]);
+        assert_eq!(said.status, Some(1), "{said:?}");
+        assert!(said.errors.contains("it is no file, or a link to none"), "{said:?}");
+        registry.assert_holds("a", &image.layer, b"layer");
+    }
+    fs::rename(&elsewhere, &path).unwrap();
+    registry.run("gc", &["--grace", "0s"]).assert_done();
+    registry.assert_sound();
+}
+
+#[test]
 fn where_a_tag_made_by_hand_is_no_manifest_nothing_is_swept() {
     let registry = Registry::start();
     let stray = registry.push_blob("a", b"stray");
