@@ -47,12 +47,18 @@ fn main() -> ExitCode {
         }
         Command::SetBack { root, immutable, name, tag, digest } => {
             let store = Store::existing(&root).map(|store| store.with_immutable(immutable));
-            let done = store.and_then(|store| history::set_back(&store, &name, &tag, digest.as_ref()));
+            let done = store.and_then(|store| {
+                Store::require_owner(&root, "set-back")?;
+                history::set_back(&store, &name, &tag, digest.as_ref())
+            });
             done.map(|sentence| say(format_args!("{sentence}\n")))
         }
         Command::Import { root, immutable, layout, import: asked } => {
             process::note_stop_signals();
-            let open = || open_as_its_owner(&root).map(|store| store.with_immutable(immutable.clone()));
+            let open = || {
+                Store::require_owner(&root, "import")?;
+                Ok(Store::open(&root)?.with_immutable(immutable.clone()))
+            };
             import(open, &layout, &asked)
                 .map(|report| {
                     say(&report);
@@ -88,17 +94,6 @@ fn complain(why: impl Display) {
     let _ = writeln!(std::io::stderr().lock(), "registry: {why}");
 }
 
-/// Opens a store to write to it, or makes it; unless what is written would be of no use to its server.
-fn open_as_its_owner(root: &Path) -> Result<Store, String> {
-    match Store::other_owner(root).map_err(|error| error.log_text())? {
-        None => Store::open(root),
-        Some((theirs, ours)) => Err(format!(
-            "the registry's files belong to the user with the number {theirs}, and what is imported would belong to \
-             {ours}, which a server could not work with; run this as that user: sudo -u '#{theirs}' registry import …"
-        )),
-    }
-}
-
 /// Mends what is wrong below a root, if that is wished, and prints what is wrong then.
 fn verify_root(root: &Path, is_to_repair: bool) -> ExitCode {
     let check = |store: &Store| {
@@ -107,8 +102,13 @@ fn verify_root(root: &Path, is_to_repair: bool) -> ExitCode {
         }
         verify(store)
     };
-    let store =
-        Store::existing(root).and_then(|store| if is_to_repair { Store::open(root) } else { Ok(store) });
+    let store = Store::existing(root).and_then(|store| {
+        if !is_to_repair {
+            return Ok(store);
+        }
+        Store::require_owner(root, "verify --repair")?;
+        Store::open(root)
+    });
     let report = store.and_then(|store| check(&store).map_err(|error| error.log_text()));
     match report {
         Ok(report) => {
@@ -124,7 +124,13 @@ fn verify_root(root: &Path, is_to_repair: bool) -> ExitCode {
 
 /// Sweeps a root, or says what would go.
 fn sweep_root(root: &Path, options: &gc::Options, dry_run: bool) -> ExitCode {
-    let store = match Store::existing(root) {
+    let found = Store::existing(root).and_then(|store| {
+        if !dry_run {
+            Store::require_owner(root, "gc")?;
+        }
+        Ok(store)
+    });
+    let store = match found {
         Ok(store) => store,
         Err(message) => {
             complain(message);

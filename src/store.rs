@@ -178,11 +178,26 @@ impl Store {
         }
     }
 
-    /// To which user the files below `root` belong that are there already, and those that this process makes, if that
-    /// is another. A server could not work with such files: a user may link to their own files only (proc(5),
-    /// protected_hardlinks), and write into their own folders. Where there is no registry yet, it goes by whose the
-    /// folder is; only one of root's, into which others were let, says nothing.
-    pub fn other_owner(root: &Path) -> Result<Option<(u32, u32)>, Error> {
+    /// The files that this process makes belong to the user to whom those below `root` belong that are there already.
+    /// Where there is no registry yet, it goes by whose the folder is; only one of root's, into which others were let,
+    /// says nothing.
+    ///
+    /// # Errors
+    /// A sentence for who has typed `command`: they would be another user's. A server could not work with such files: a
+    /// user may link to their own files only (proc(5), protected_hardlinks), and write into their own folders.
+    pub fn require_owner(root: &Path, command: &str) -> Result<(), String> {
+        match Self::other_owner(root).map_err(|error| error.log_text())? {
+            None => Ok(()),
+            Some((theirs, ours)) => Err(format!(
+                "the registry's files belong to the user with the number {theirs}, and what `registry {command}` makes \
+                 would belong to {ours}, which a server could not work with; run it as that user: \
+                 sudo -u '#{theirs}' registry {command} …"
+            )),
+        }
+    }
+
+    /// The numbers of the two users, if they are not one.
+    fn other_owner(root: &Path) -> Result<Option<(u32, u32)>, Error> {
         let owner = |path: &Path| Ok::<_, Error>(disk::metadata(path)?.map(|file| file.uid()));
         let theirs = match owner(&root.join("repositories"))? {
             None => owner(root)?.filter(|theirs| *theirs != 0),

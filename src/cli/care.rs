@@ -59,7 +59,7 @@ last layer. Prints a line for each fault, with the file and what to do, and a su
                          go. No content is deleted, and nothing is swept where a manifest is lost
                          until it is pushed again or its entry in _lost/ is removed. What is left is
                          named as without --repair. It takes the locks that servers take, and so may
-                         run beside them, as their user.
+                         run beside them, as their user; another is refused.
   --config FILE          The configuration file to take the directory from.
 
 Leftovers (temporary names of a push that broke off) are listed and are no fault.
@@ -83,7 +83,8 @@ themselves once an hour (--gc-interval). It takes
   - repositories in which nothing is left.
 Nothing goes that was pushed, mounted or asked for within the grace: a client may be about to push
 the manifest for it. When a manifest cannot be read, or is lost, nothing in its repository goes. Run
-it as the user that the server runs as. Exit status: 0 done, 1 something could not be swept; it is named.
+it as the user that the server runs as; another is refused. Exit status: 0 done, 1 something could
+not be swept; it is named.
 
   [--root] DIR           The directory to sweep. [testdata]  storage.path  REGISTRY_STORAGE_PATH
   --config FILE          The configuration file; its sections storage and gc are used.

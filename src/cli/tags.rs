@@ -81,7 +81,7 @@ Sets a tag to a manifest that the repository still has: to DIGEST, or to what th
 as `registry history` shows it; a tag that was deleted, to what it was. It is as if the manifest
 were pushed again: under the same locks, beside running servers, refused if anything that the
 manifest refers to is missing, or if the configuration says that the tag is immutable. Run it as
-the user of the servers.
+the user of the servers; another is refused.
 
   --root DIR             The directory that holds everything. [testdata]  storage.path
   --config FILE          The configuration file to take it, and tags.immutable, from.

@@ -328,7 +328,8 @@ fn an_import_as_another_user_than_the_servers_is_refused() {
     let registry = Registry::start();
     let (nobody, folder) = (Some(65534), registry.path("repositories"));
     if std::os::unix::fs::chown(&folder, nobody, nobody).is_ok() {
-        let why = "belong to the user with the number 65534, and what is imported would belong to 0";
+        let why =
+            "belong to the user with the number 65534, and what `registry import` makes would belong to 0";
         refused(&registry, &made.path(""), "app", &[], why);
         std::os::unix::fs::chown(&folder, Some(0), Some(0)).unwrap();
         // Where nothing was pushed yet, it goes by whose the folder is; and nothing is made in it.

@@ -29,6 +29,7 @@
 //! - [`command`]: what is typed, set and signalled, and how it ends
 //! - [`gc`]: what nothing refers to goes by itself, and what somebody was told of does not
 //! - [`du`]: who holds which bytes alone
+//! - [`owner`]: commands that write are for the user whose the files are
 //! - [`verify`]: what is wrong with the files is found and named
 //! - [`rot`]: what is pushed takes the place of bytes that have changed
 //! - [`server`]: many clients at once, slow ones and silent ones, and that others are served meanwhile
@@ -59,6 +60,7 @@ mod log;
 mod management;
 mod manifests;
 mod metrics;
+mod owner;
 mod pull;
 mod push;
 mod ranges;
