@@ -1,10 +1,12 @@
 //! Tags: names that move.
 //!
 //! Who sees what, when: a tag is a symbolic link to a manifest of its repository, and is moved by renaming a
-//! new link over it, so a reader sees the old manifest or the new one. A tag that somebody made by hand as a
-//! regular file works too: its content is the manifest.
+//! new link over it, so a reader sees the old manifest or the new one. What somebody made by hand works too: a regular
+//! file, whose content is the manifest, and a link that leads to a manifest of the repository in another way.
 
 use std::collections::BinaryHeap;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::Store;
@@ -13,6 +15,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::name::RepositoryName;
 use crate::reference::Tag;
+use crate::system::process::LINKS_IN_A_CIRCLE;
 
 /// What a tag is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,13 +41,29 @@ impl Store {
     pub fn read_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<Option<TagTarget>, Error> {
         let path = self.tag(name, tag);
         match disk::target(&path) {
-            Ok(target) => Ok(target.and_then(|target| parse_target(&target)).map(TagTarget::Manifest)),
+            Ok(None) => Ok(None),
+            Ok(Some(target)) => {
+                let digest =
+                    parse_target(&target).map_or_else(|| self.follow(name, &path), |it| Ok(Some(it)))?;
+                Ok(digest.map(TagTarget::Manifest))
+            }
             // It is no symbolic link.
-            Err(error) if error.source.kind() == std::io::ErrorKind::InvalidInput => {
+            Err(error) if error.source.kind() == ErrorKind::InvalidInput => {
                 Ok(disk::read(&path)?.map(TagTarget::File))
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// To which manifest of its repository a link leads that is written in another way than ours (`latest -> v1`, an
+    /// absolute path), if to any. What lies elsewhere is not served, whatever leads there.
+    fn follow(&self, name: &RepositoryName, tag: &Path) -> Result<Option<Digest>, Error> {
+        let manifests = self.repository(name).join("_manifests");
+        let (Some(target), Some(manifests)) = (end_of(tag)?, end_of(&manifests)?) else {
+            return Ok(None);
+        };
+        let within = target.strip_prefix(&manifests).ok();
+        Ok(within.and_then(|path| parse_target(&Path::new("_manifests").join(path))))
     }
 
     /// The content of a tag that is a file of its own, by its digest: a client that was told what the tag is asks
@@ -160,6 +179,15 @@ impl Store {
         let names = disk::file_and_link_names(&self.tags(name))?;
         let tags = names.into_iter().filter(|text| Tag::parse(text).is_ok());
         Ok(page(tags, last, limit))
+    }
+}
+
+/// Where a path leads, without any symbolic link in it; `None` when that is nowhere, or where we may not look.
+fn end_of(path: &Path) -> Result<Option<PathBuf>, Error> {
+    match fs::canonicalize(path) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(None),
+        Err(error) if error.raw_os_error() == Some(LINKS_IN_A_CIRCLE) => Ok(None),
+        found => Ok(disk::if_exists(found.map_err(disk::failed("follow", path)))?),
     }
 }
 

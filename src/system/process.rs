@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// A flag for opening files: not to wait for anybody.
 pub const NONBLOCKING: i32 = libc::O_NONBLOCK;
 
+/// The error of a path whose symbolic links lead to themselves, for which std has no word yet.
+pub const LINKS_IN_A_CIRCLE: i32 = libc::ELOOP;
+
 /// From this size on, memory is had from the system piece by piece and given back at once.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const MMAP_BYTES_MIN: libc::c_int = 128 << 10;

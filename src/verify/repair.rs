@@ -299,8 +299,9 @@ impl Repair<'_> {
                 }
             }
             let dropped = self.store.drop_tag_to_nowhere(name, &tag);
-            let what =
-                |target: PathBuf| format!("pointed to {}, which is not there; dropped", target.display());
+            let what = |target: PathBuf| {
+                format!("pointed to {}, which is no manifest of this repository; dropped", target.display())
+            };
             self.tell(&path, dropped.map(|target| target.map(what)));
         }
         Ok(())

@@ -78,6 +78,45 @@ fn a_tag_in_a_repository_made_by_hand_works_too() {
 }
 
 #[test]
+fn a_tag_that_leads_to_a_manifest_in_another_way_works() {
+    let registry = Registry::start();
+    let image = registry.push_image("a", "v1", b"layer");
+    let path = format!("_manifests/{}", image.digest.replace(':', "/"));
+    registry.send("DELETE", "/v2/a/manifests/v1", &[], b"").assert(202, &[]);
+    let link = |tag: &str, target: &Path| {
+        std::os::unix::fs::symlink(target, registry.path(&format!("repositories/a/_tags/{tag}"))).unwrap();
+    };
+    for (tag, target) in [
+        ("absolute", registry.path("repositories/a").join(&path)),
+        ("round", Path::new("./../_tags/..").join(&path)),
+        ("about", Path::new("../../a").join(&path)),
+    ] {
+        link(tag, &target);
+        link("follows", Path::new(tag));
+        let before = registry.snapshot();
+        for tag in [tag, "follows"] {
+            let answer = registry.get(&format!("/v2/a/manifests/{tag}"));
+            answer.assert(200, &[("Docker-Content-Digest", &image.digest)]);
+            assert_eq!(answer.body, image.manifest);
+        }
+        registry.assert_sound();
+        assert_eq!(
+            registry.run("verify", &["--repair"]).assert_done(),
+            registry.run("verify", &[]).summary()
+        );
+        registry.run("gc", &["--grace", "0s", "--untagged"]).assert_done();
+        assert_eq!(registry.snapshot(), before, "{tag} holds the manifest");
+        for tag in ["follows", tag] {
+            registry.send("DELETE", &format!("/v2/a/manifests/{tag}"), &[], b"").assert(202, &[]);
+        }
+    }
+    link("v1", &Path::new("..").join(&path));
+    link("follows", Path::new("v1"));
+    registry.send("DELETE", &format!("/v2/a/manifests/{}", image.digest), &[], b"").assert(202, &[]);
+    assert_eq!(registry.files("repositories/a/_tags"), Vec::<String>::new(), "they go with it");
+}
+
+#[test]
 fn a_tag_that_points_elsewhere_is_no_tag() {
     let registry = Registry::start();
     let image = registry.push_image("a", "v1", b"layer");

@@ -28,7 +28,7 @@ fn with_lost_manifest() -> (Registry, Image, String) {
             let target = format!("../_manifests/sha256/{}", hex(digest));
             steps.push(format!("{held}: {had}; {none}, so it is {} now", lost(name, digest)));
             steps.push(format!(
-                "repositories/{name}/_tags/v1: pointed to {target}, which is not there; dropped"
+                "repositories/{name}/_tags/v1: pointed to {target}, which is no manifest of this repository; dropped"
             ));
         }
         (steps, ["hello", "other"].map(|name| is_lost(name, digest)).into())

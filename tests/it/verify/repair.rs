@@ -234,7 +234,7 @@ fn tags_to_nowhere_are_dropped() {
         let steps = targets.map(|(tag, target)| {
             let path = format!("repositories/hello/_tags/{tag}");
             symlink(target, registry.path(&path)).unwrap();
-            format!("{path}: pointed to {target}, which is not there; dropped")
+            format!("{path}: pointed to {target}, which is no manifest of this repository; dropped")
         });
         (steps.into(), vec![])
     });
