@@ -36,6 +36,8 @@ pub enum Command {
         root: PathBuf,
         /// Is what can be mended to be mended?
         repair: bool,
+        /// The largest manifest that is accepted, in bytes: what is larger is taken for a blob.
+        manifest_bytes_max: u64,
     },
     /// Sweep a root, or only say what would go.
     Gc {
@@ -354,11 +356,12 @@ mod tests {
     #[test]
     fn the_commands_that_take_care_take_their_folder_with_a_flag_or_without() {
         for line in [" --root store", " store"] {
-            let verify = Command::Verify { root: "store".into(), repair: false };
+            let verify = Command::Verify { root: "store".into(), repair: false, manifest_bytes_max: 8 << 20 };
             assert_eq!(typed(&format!("verify{line}")), Ok(verify));
             assert_eq!(typed(&format!("du{line}")), Ok(Command::Du("store".into())));
         }
-        let here = |repair| Ok(Command::Verify { root: "testdata".into(), repair });
+        let here =
+            |repair| Ok(Command::Verify { root: "testdata".into(), repair, manifest_bytes_max: 8 << 20 });
         assert_eq!(typed("verify"), here(false));
         assert_eq!(typed("verify --repair"), here(true));
         assert_eq!(typed("verify --repair --repair=false"), here(false));

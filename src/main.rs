@@ -38,7 +38,9 @@ fn main() -> ExitCode {
             log::install_panic_hook();
             serve::run(&config)
         }
-        Command::Verify { root, repair } => return verify_root(&root, repair),
+        Command::Verify { root, repair, manifest_bytes_max } => {
+            return verify_root(&root, repair, manifest_bytes_max);
+        }
         Command::Gc { root, options, dry_run } => return sweep_root(&root, &options, dry_run),
         Command::Du(root) => measure_root(&root),
         Command::History { root, name, tag } => {
@@ -95,10 +97,10 @@ fn complain(why: impl Display) {
 }
 
 /// Mends what is wrong below a root, if that is wished, and prints what is wrong then.
-fn verify_root(root: &Path, is_to_repair: bool) -> ExitCode {
+fn verify_root(root: &Path, is_to_repair: bool, manifest_bytes_max: u64) -> ExitCode {
     let check = |store: &Store| {
         if is_to_repair {
-            repair(store, &mut |step| say(format_args!("{step}\n")))?;
+            repair(store, manifest_bytes_max, &mut |step| say(format_args!("{step}\n")))?;
         }
         verify(store)
     };

@@ -13,7 +13,9 @@ const GC_FLAGS: &[&str] = &["--grace TIME", "--untagged", "--upload-max-age TIME
 pub(super) fn verify(arguments: &[String], load: impl FnOnce(&Typed) -> Result<Config, String>) -> Parsed {
     let mut typed = with_folder("verify", arguments, VERIFY_FLAGS)?;
     let repair = typed.take_switch("--repair")?;
-    Ok(Command::Verify { root: load(&typed)?.storage.path, repair })
+    let config = load(&typed)?;
+    let (root, manifest_bytes_max) = (config.storage.path, config.limits.manifest_bytes);
+    Ok(Command::Verify { root, repair, manifest_bytes_max })
 }
 
 /// What `registry gc [DIR]` means.
@@ -60,7 +62,8 @@ last layer. Prints a line for each fault, with the file and what to do, and a su
                          until it is pushed again or its entry in _lost/ is removed. What is left is
                          named as without --repair. It takes the locks that servers take, and so may
                          run beside them, as their user; another is refused.
-  --config FILE          The configuration file to take the directory from.
+  --config FILE          The configuration file to take the directory from, and for --repair
+                         limits.manifest_bytes: what is larger is held as a blob.
 
 Leftovers (temporary names of a push that broke off) are listed and are no fault.
 ",

@@ -191,6 +191,11 @@ impl Store {
         Ok(done)
     }
 
+    /// The length of what is under `blobs/`, in bytes.
+    pub fn blob_size(&self, digest: &Digest) -> Result<Option<u64>, Error> {
+        Ok(disk::metadata(&self.blob(digest))?.map(|file| file.len()))
+    }
+
     /// What is under `blobs/`.
     pub fn read_blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, Error> {
         Ok(disk::read(&self.blob(digest))?)

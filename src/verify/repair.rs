@@ -19,15 +19,16 @@ use crate::store::Store;
 use crate::store::tags::TagTarget;
 use crate::store::walk::{Entry, Kind, Named, TagEntry};
 
-/// Mends what it can. `say` is told of each step: what was done, or what could not be and why.
+/// Mends what it can. What is larger than `manifest_bytes_max` is taken for a blob. `say` is told of each step: what was
+/// done, or what could not be and why.
 ///
 /// # Errors
 /// A folder that cannot be read.
-pub fn repair(store: &Store, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
+pub fn repair(store: &Store, manifest_bytes_max: u64, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
     let mut check = Check::of(store);
     let repositories = store.all_repositories()?;
     let Found { suspects, nameless } = check.content(&repositories)?;
-    let mut repair = Repair { store, say };
+    let mut repair = Repair { store, manifest_bytes_max, say };
     for path in nameless.iter().filter(|path| !is_hidden(path)) {
         let moved = store.move_to_quarantine(path);
         repair.tell(path, moved.map(|to| Some(format!("is no content; moved to {}", readable(store, &to)))));
@@ -53,6 +54,7 @@ fn is_hidden(path: &Path) -> bool {
 
 struct Repair<'a> {
     store: &'a Store,
+    manifest_bytes_max: u64,
     say: &'a mut dyn FnMut(&str),
 }
 
@@ -242,8 +244,11 @@ impl Repair<'_> {
         Ok(any)
     }
 
-    /// As what a repository would hold these bytes; `None` if there are none.
+    /// As what a repository would hold these bytes; `None` if there are none. No more is read than a manifest may have.
     fn kind_of(&self, digest: &Digest) -> Result<Option<Kind>, Error> {
+        if self.store.blob_size(digest)?.is_some_and(|size| size > self.manifest_bytes_max) {
+            return Ok(Some(Kind::Blobs));
+        }
         let bytes = self.store.read_blob(digest)?;
         Ok(bytes.map(|bytes| match Manifest::parse_stored(&bytes) {
             Ok(_) => Kind::Manifests,

@@ -99,7 +99,7 @@ impl Act {
                 rot(store, thing);
                 Ok(())
             }
-            Self::Repair => repair(store, &mut |_| {}),
+            Self::Repair => repair(store, MANIFEST_BYTES_MAX, &mut |_| {}),
             Self::Ask(name, blob) => store.open_blob(&repository(name), &thing(blob).digest).map(drop),
             Self::Age(content) => {
                 age(store, content);

@@ -11,6 +11,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use container_registry::digest::{Algorithm, Digest};
+use container_registry::manifest::MANIFEST_BYTES_MAX;
 use container_registry::store::Store;
 use container_registry::verify::{repair, verify};
 
@@ -98,7 +99,7 @@ fn prepared((_, damage): &Damage) -> (tempfile::TempDir, Store) {
 
 fn stop_at_each_step(damage: &Damage) -> usize {
     let (_place, store) = prepared(damage);
-    repair(&store, &mut |_| {}).expect("a repair");
+    repair(&store, MANIFEST_BYTES_MAX, &mut |_| {}).expect("a repair");
     let (aim, left) = (shown(&store).expect("the state after"), faults(&store));
     let is_left_by_sweeps = {
         let (_place, store) = prepared(damage);
@@ -111,7 +112,7 @@ fn stop_at_each_step(damage: &Damage) -> usize {
         let (_place, store) = prepared(damage);
         let (contents_before, shown_before) =
             (contents(store.root()), shown(&store).expect("the state before"));
-        let was_stopped = stopped_at(step, || drop(repair(&store, &mut |_| {})));
+        let was_stopped = stopped_at(step, || drop(repair(&store, MANIFEST_BYTES_MAX, &mut |_| {})));
         let lost = || -> Vec<_> { contents_before.difference(&contents(store.root())).cloned().collect() };
         assert_eq!(lost(), Vec::<String>::new(), "{when}: content is gone");
         assert_no_worse(&shown_before, &shown(&store).expect("the state between"), &aim, &when);
@@ -119,8 +120,10 @@ fn stop_at_each_step(damage: &Damage) -> usize {
             let _ = swept(&store, false); // which may refuse
             assert_eq!(lost(), Vec::<String>::new(), "{when}, then swept: content is gone");
         }
-        repair(&store, &mut |line| assert!(line.starts_with("repaired: "), "{when}: {line}"))
-            .expect("a repair");
+        repair(&store, MANIFEST_BYTES_MAX, &mut |line| {
+            assert!(line.starts_with("repaired: "), "{when}: {line}")
+        })
+        .expect("a repair");
         assert_eq!(shown(&store).expect("the state at the end"), aim, "{when}, then repaired");
         assert_eq!(faults(&store), left, "{when}, then repaired");
         if !was_stopped {

@@ -145,6 +145,30 @@ fn an_index_gets_back_its_images_and_they_their_layers() {
     registry.assert_holds("hello", &image.layer, b"layer");
 }
 
+/// A layer of a gigabyte that an index lists, too, must not be read into memory to see whether it is a manifest.
+#[test]
+fn what_is_larger_than_a_manifest_may_be_comes_back_as_a_blob() {
+    let registry = Registry::start();
+    let image = registry.push_image("hello", "v1", b"layer");
+    let child = format!(r#"{{"mediaType":"{OCI_MANIFEST}","digest":"{}","size":9}}"#, image.digest);
+    let index = format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":[{child}]}}"#);
+    registry.put_manifest("hello", "all", OCI_INDEX, index.as_bytes()).assert(201, &[]);
+    registry.push_image("other", "v1", b"layer");
+    let config = tempfile::NamedTempFile::new().unwrap();
+    for (limit, held_as, other_kind) in
+        [(image.manifest.len() - 1, "_blobs", "_manifests"), (image.manifest.len(), "_manifests", "_blobs")]
+    {
+        let _ = fs::remove_file(registry.path("repositories/hello/_tags/v1"));
+        for kind in ["_blobs", "_manifests"] {
+            let _ = fs::remove_file(registry.path(&held(kind, &image.digest)));
+        }
+        fs::write(config.path(), format!(r#"{{"limits":{{"manifest_bytes":"{limit}"}}}}"#)).unwrap();
+        registry.run("verify", &["--repair", "--config", config.path().to_str().unwrap()]).assert_done();
+        assert!(registry.path(&held(held_as, &image.digest)).exists(), "{limit}: {held_as}");
+        assert!(!registry.path(&held(other_kind, &image.digest)).exists(), "{limit}: {other_kind}");
+    }
+}
+
 #[test]
 fn a_copy_becomes_a_link_again() {
     is_whole(&check(|registry, image, _| {
