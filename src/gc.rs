@@ -150,8 +150,9 @@ pub fn sweep(store: &Store, options: &Options) -> Report {
     sweep.report
 }
 
-/// Before which moments things must have been used last to go. All of them count from the start of a sweep: what
-/// comes while it is at work stays, whatever the grace.
+/// Before which moments things must have been used last to go. All of them count from the start of a sweep. So with any
+/// grace what is pushed, mounted or asked for while it is at work stays; without one (0 s) what is new does, but what
+/// was there already and was used in the ten seconds before may have a time from then, and go.
 #[derive(Clone, Copy)]
 struct Times {
     start: SystemTime,

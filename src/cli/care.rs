@@ -91,8 +91,8 @@ not be swept; it is named.
 
   [--root] DIR           The directory to sweep. [testdata]  storage.path  REGISTRY_STORAGE_PATH
   --config FILE          The configuration file; its sections storage and gc are used.
-  --grace TIME           How long things stay after their last use. 0s: all that is there already
-                         may go; a push at the same time may have to begin again.
+  --grace TIME           How long things stay after their last use, and up to 10s more. 0s: all that
+                         is there already may go; a push at the same time may have to begin again.
                          [1h]  gc.grace  REGISTRY_GC_GRACE
   --untagged             Take manifests, too. [false]  gc.untagged  REGISTRY_GC_UNTAGGED
   --upload-max-age TIME  How long an upload session stays after its last byte came.

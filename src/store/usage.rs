@@ -44,10 +44,11 @@ pub const RENEWED_EVERY: Duration = Duration::from_secs(10);
 pub struct Cutoff(SystemTime);
 
 impl Cutoff {
-    /// So long before now. What was used later than that is kept; of a grace of less than 40 s a quarter more,
-    /// of any other 10 s more, because the times that we see may be behind.
+    /// So long before now. What was used later than that is kept; 10 s more, because the times that we see may be so
+    /// far behind. No grace at all is none: then also goes what was used up to now.
     pub fn of_grace(now: SystemTime, grace: Duration) -> Self {
-        Self::of_age(now, grace.saturating_add(RENEWED_EVERY.min(grace / 4)))
+        let behind = if grace.is_zero() { Duration::ZERO } else { RENEWED_EVERY };
+        Self::of_age(now, grace.saturating_add(behind))
     }
 
     /// Exactly so long before now.
@@ -133,8 +134,8 @@ mod tests {
         };
         check(3600, 3609, false);
         check(3600, 3610, true);
-        check(4, 4, false);
-        check(4, 5, true);
+        check(7, 16, false); // it was asked for 7 s ago, when the time was young enough to be left as it was
+        check(7, 17, true);
         check(0, 0, true);
         assert!(!Cutoff::of_grace(now, Duration::ZERO).is_after(now + Duration::from_secs(1)));
         assert!(!Cutoff::of_grace(now, Duration::MAX).is_after(now));

@@ -90,6 +90,17 @@ fn a_time_that_is_young_is_not_written_again() {
     }
 }
 
+/// The time is left as it is for ten seconds, so it may be behind by as much; also when the grace is shorter.
+#[test]
+fn a_short_grace_holds_for_what_was_asked_for_too() {
+    let (registry, digest, path) = with_old_blob();
+    registry.age(&path, HOUR / 3600 * 9);
+    registry.send("HEAD", &format!("/v2/a/blobs/{digest}"), &[], b"").assert(200, &[]);
+    assert_eq!(registry.run("gc", &["--grace", "7s"]).assert_done(), freed(0, 0, 0));
+    registry.age(&path, HOUR / 3600 * 18);
+    assert!(registry.run("gc", &["--grace", "7s"]).assert_done().starts_with("freed 12 bytes"));
+}
+
 #[test]
 fn a_manifest_that_was_asked_for_stays_with_its_layers() {
     let registry = Registry::start();
