@@ -97,14 +97,18 @@ impl Forecast<'_> {
             true => Some(references.kept(&is_recent(self.store, name, self.times.content))?),
             false => None,
         };
-        let (mut stay, place) = (references.has_tags(), format!("repository {name}"));
-        let mut gone = HashSet::new();
+        let place = format!("repository {name}");
+        let (mut gone, mut names_gone) = (HashSet::new(), HashSet::new());
         for named in self.held(name, Kind::Manifests)? {
             let Some(digest) = &named.digest else { continue };
             let verdict = self.of_manifest(&references, kept.as_ref(), &named);
-            stay |= !verdict.0;
-            self.report.manifests += u64::from(verdict.0);
-            gone.extend(verdict.0.then(|| digest.clone()));
+            if verdict.0 {
+                self.report.manifests += 1;
+                let subject = references.subject(digest);
+                names_gone.extend(subject.map(|subject| self.store.entry_of(name, subject, digest)));
+                names_gone.insert(named.path.clone());
+                gone.insert(digest.clone());
+            }
             self.count(&named, verdict.0);
             self.item(&place, format!("manifest {digest}"), Some(named.size), verdict);
         }
@@ -112,8 +116,10 @@ impl Forecast<'_> {
         for named in self.held(name, Kind::Blobs)? {
             let Some(digest) = &named.digest else { continue };
             let verdict = self.of_blob(&references, &referred, &named);
-            stay |= !verdict.0;
-            self.report.blobs += u64::from(verdict.0);
+            if verdict.0 {
+                self.report.blobs += 1;
+                names_gone.insert(named.path.clone());
+            }
             self.count(&named, verdict.0);
             self.item(&place, format!("blob {digest}"), Some(named.size), verdict);
         }
@@ -121,8 +127,9 @@ impl Forecast<'_> {
             let what = path.strip_prefix(self.store.root()).unwrap_or(&path).display().to_string();
             self.report.leftovers += 1;
             self.item(&place, what, None, (true, "something that broke off left it".to_owned()));
+            names_gone.insert(path);
         }
-        if !stay {
+        if self.store.is_empty_without(name, &names_gone)? {
             self.report.repositories += 1;
             self.item(&place, "itself", None, (true, "nothing is left in it".to_owned()));
             return Ok(()); // and with it all that is remembered

@@ -271,11 +271,6 @@ impl References {
         let document = self.manifests.get(self.ids.get(digest)?)?;
         document.subject.map(|subject| &self.digests[subject as usize])
     }
-
-    /// Has the repository any tags, of those that were read?
-    pub fn has_tags(&self) -> bool {
-        !self.tags.is_empty()
-    }
 }
 
 impl Document {

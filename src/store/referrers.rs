@@ -4,6 +4,8 @@
 //! before it and removed after it, and an entry without a manifest is not looked at. The subject itself need not
 //! be there.
 
+use std::path::PathBuf;
+
 use super::Store;
 use super::disk;
 use super::tags::{page, target_of};
@@ -37,6 +39,11 @@ impl Store {
             disk::sync_folder(&folder)?;
         }
         Ok(())
+    }
+
+    /// The name by which `referrer` is in the list of `subject`.
+    pub fn entry_of(&self, name: &RepositoryName, subject: &Digest, referrer: &Digest) -> PathBuf {
+        self.referrers_of(name, subject).join(entry(referrer))
     }
 
     /// Takes back the entry of a manifest that could not be written.

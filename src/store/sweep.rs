@@ -9,6 +9,7 @@
 //! index that was deleted. So the first thing under the lock is to sync those folders. Otherwise a loss of power
 //! could bring back a tag whose manifest is gone.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -93,11 +94,24 @@ impl Store {
     }
 
     /// Is there nothing in a repository? Upload sessions do not count: one that is finished later makes the
-    /// repository anew.
+    /// repository anew. Nor do repositories below it, its locks, and what its tags have been. But what somebody put there
+    /// does, whatever it is.
     pub fn is_empty(&self, name: &RepositoryName) -> Result<bool, Error> {
-        let folder = self.repository(name);
-        for kind in KINDS {
-            if !is_hollow(&folder.join(kind))? {
+        self.is_empty_without(name, &HashSet::new())
+    }
+
+    /// Will there be nothing in it when these names are gone?
+    pub fn is_empty_without(&self, name: &RepositoryName, gone: &HashSet<PathBuf>) -> Result<bool, Error> {
+        for entry in disk::entries(&self.repository(name))? {
+            let is_nothing = match entry.file_name().to_str() {
+                Some("_lock" | "_turn" | "_history") => true,
+                Some(kind) if KINDS.contains(&kind) => is_hollow(&entry.path(), gone)?,
+                Some(below) => {
+                    !below.starts_with(['_', '.']) && entry.file_type().is_ok_and(|it| it.is_dir())
+                }
+                None => false,
+            };
+            if !is_nothing {
                 return Ok(false);
             }
         }
@@ -219,7 +233,8 @@ impl Sweeping<'_> {
         let removed = disk::remove_empty_folder(&folder);
         drop(self);
         disk::remove(&aside)?;
-        Ok(removed.map(|_| true)?)
+        removed?; // the folder is there still if a repository lies below it, but is none itself
+        Ok(true)
     }
 }
 
@@ -229,13 +244,13 @@ fn temporary_names(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(temporary.map(|name| folder.join(name)).collect())
 }
 
-/// Is there nothing in a folder but folders with nothing in them?
-fn is_hollow(folder: &Path) -> Result<bool, Error> {
-    if disk::metadata_of_name(folder)?.is_some_and(|it| !it.is_dir()) {
-        return Ok(false);
+/// Is there nothing at a path but what is gone then, and folders with nothing else in them?
+fn is_hollow(path: &Path, gone: &HashSet<PathBuf>) -> Result<bool, Error> {
+    if disk::metadata_of_name(path)?.is_some_and(|it| !it.is_dir()) {
+        return Ok(gone.contains(path));
     }
-    for name in disk::names(folder)? {
-        if !is_hollow(&folder.join(name))? {
+    for entry in disk::entries(path)? {
+        if !is_hollow(&entry.path(), gone)? {
             return Ok(false);
         }
     }

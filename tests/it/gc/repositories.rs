@@ -6,7 +6,7 @@ use std::thread;
 
 use serde_json::json;
 
-use super::{delete, push};
+use super::{delete, push, push_about};
 use crate::harness::{OCI_MANIFEST, Registry, eventually, sha256};
 
 fn empty(registry: &Registry, name: &str) {
@@ -47,6 +47,41 @@ fn a_repository_that_holds_anything_stays() {
     let before = registry.snapshot();
     registry.run("gc", &[]).assert_done();
     assert_eq!(registry.snapshot(), before);
+}
+
+/// Whatever somebody put there, it keeps the repository, and with it its lock and what its tags have been; and no sweep
+/// says that it went.
+#[test]
+fn a_repository_with_something_of_somebodys_own_in_it_stays() {
+    for own in ["NOTES", "_notes", ".notes", "_blobs/sha256/notes.txt", "_tags/notes/"] {
+        let registry = Registry::start();
+        let image = push(&registry, "a", "v1", "layer");
+        push(&registry, "a/below", "v1", "layer");
+        push_about(&registry, "a", "", "signature", Some(&image));
+        delete(&registry, "/v2/a/manifests/v1");
+        match own.strip_suffix('/') {
+            Some(folder) => fs::create_dir(registry.path("repositories/a").join(folder)).unwrap(),
+            None => fs::write(registry.path("repositories/a").join(own), "mine").unwrap(),
+        }
+        let is_to_stay = !own.ends_with('/'); // a folder with nothing in it is nothing
+        let flags = ["--grace", "0s", "--untagged"];
+        let would = registry.run("gc", &[&flags[..], &["--dry-run"]].concat());
+        assert_ne!(
+            would.output.contains("goes  repository a: itself"),
+            is_to_stay,
+            "{own}: {}",
+            would.output
+        );
+        let said = registry.run("gc", &flags);
+        let ends = |said: &str, count: u8| said.ends_with(&format!(" {count} empty repositories"));
+        assert!(ends(said.assert_done(), u8::from(!is_to_stay)), "{own}: {said:?}");
+        assert!(ends(would.summary(), u8::from(!is_to_stay)), "{own}: {}", would.summary());
+        for kept in ["_lock", "_history"] {
+            assert_eq!(registry.path("repositories/a").join(kept).exists(), is_to_stay, "{own}: {kept}");
+        }
+        assert!(ends(registry.run("gc", &flags).assert_done(), 0), "{own}");
+        assert!(!is_to_stay || registry.path("repositories/a").join(own).exists());
+    }
 }
 
 #[test]
