@@ -257,7 +257,8 @@ impl Store {
     }
 
     /// Moves a name aside if it may go by what its file says, looks whether somebody was told of it a moment ago,
-    /// and brings it back then. The repository's lock is the caller's.
+    /// and brings it back then. It looks at an open file: to open one on NFS is to ask the server for its time, which by
+    /// its name may be an old one. The repository's lock is the caller's.
     pub(super) fn take_aside(
         &self,
         digest: &Digest,
@@ -265,7 +266,7 @@ impl Store {
         may_go: &dyn Fn(&Metadata) -> bool,
     ) -> Result<Option<Aside>, Error> {
         let may_go = |path: &Path| -> Result<Option<bool>, Error> {
-            Ok(disk::metadata(path)?.map(|file| may_go(&file)))
+            Ok(disk::open_file(path)?.map(|(_, file)| may_go(&file)))
         };
         if may_go(held)? != Some(true) {
             return Ok(None);
