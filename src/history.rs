@@ -106,6 +106,12 @@ pub fn set_back(
         condition: Condition::default(),
     };
     store.put_manifest(name, &new).map_err(|error| error.log_text())?;
-    let was = now.map_or("nothing".to_owned(), Digest::to_string);
-    Ok(format!("{name}:{tag} is {digest} again; it was {was}"))
+    let done = format!("{name}:{tag} is {digest} again; it was ");
+    Ok(match now {
+        None => done + "nothing",
+        Some(was) => format!(
+            "{done}{was}\n`registry set-back {name}:{tag}` now undoes this; to go further back, give a digest of \
+             `registry history {name}:{tag}`"
+        ),
+    })
 }

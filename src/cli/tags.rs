@@ -78,7 +78,8 @@ pub(super) fn set_back_help() -> String {
 Usage: registry set-back NAME:TAG [DIGEST] [--root DIR] [--config FILE]
 
 Sets a tag to a manifest that the repository still has: to DIGEST, or to what the tag was before,
-as `registry history` shows it; a tag that was deleted, to what it was. It is as if the manifest
+as `registry history` shows it; a tag that was deleted, to what it was. Done twice, it is what it
+was at first: to go further back, give a DIGEST of that list. It is as if the manifest
 were pushed again: under the same locks, beside running servers, refused if anything that the
 manifest refers to is missing, or if the configuration says that the tag is immutable. Run it as
 the user of the servers; another is refused.

@@ -277,7 +277,13 @@ fn a_tag_is_set_back_beside_running_servers() {
     let is = |image: &Image| registry.assert_tagged("a", "v1", &image.digest, &image.manifest);
 
     let sentence = said(&registry, &["set-back", "a:v1"], 0);
-    assert_eq!(sentence, format!("a:v1 is {} again; it was {}\n", images[1].digest, images[2].digest));
+    let done = format!("a:v1 is {} again; it was {}\n", images[1].digest, images[2].digest);
+    let hint = "`registry set-back a:v1` now undoes this; to go further back, give a digest of `registry history a:v1`\n";
+    assert_eq!(sentence, done + hint);
+    is(&images[1]);
+    assert!(said(&registry, &["set-back", "a:v1"], 0).ends_with(hint));
+    is(&images[2]);
+    said(&registry, &["set-back", "a:v1"], 0);
     is(&images[1]);
     said(&registry, &["set-back", "a:v1", &images[0].digest], 0);
     is(&images[0]);
@@ -285,9 +291,9 @@ fn a_tag_is_set_back_beside_running_servers() {
     delete(&registry, "v1");
     assert!(said(&registry, &["set-back", "a:v1"], 0).ends_with("it was nothing\n"));
     is(&images[0]);
-    let order = [0, 1, 2, 1, 0, 0, 0];
+    let order = [0, 1, 2, 1, 2, 1, 0, 0, 0];
     let mut lines: Vec<String> = order.iter().map(|at| images[*at].digest.clone()).collect();
-    lines[5] += " deleted";
+    lines[7] += " deleted";
     assert_eq!(remembered(&registry, "v1"), lines, "setting back is a move too");
 }
 
