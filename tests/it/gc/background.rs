@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use super::{HOUR, push};
 use crate::harness::{Registry, eventually, run};
@@ -23,6 +24,17 @@ fn a_server_sweeps_by_itself_and_says_what_it_freed() {
         "{line}"
     );
     assert_eq!(log.matches("swept").count(), 1, "of nothing it says nothing: {log}");
+}
+
+/// Or it never would, if it is restarted before the interval is over.
+#[test]
+fn the_first_sweep_comes_soon_after_the_start() {
+    let registry = Registry::start_with(&["--gc-interval", "5m", "--log-level", "debug"]);
+    let first = registry.start_beside_with(&["--gc-interval", "10s", "--log-level", "debug"]);
+    let start = Instant::now();
+    eventually("a sweep", || first.log().contains("swept"));
+    assert!(start.elapsed() < Duration::from_secs(9), "{:?}", start.elapsed());
+    assert!(!registry.log().contains("swept"), "nor does it at once");
 }
 
 #[test]
