@@ -99,10 +99,12 @@ impl Store {
         Ok(found)
     }
 
-    /// All folders below `repositories/` that have the name of a repository, those that lie in another before it.
+    /// All folders below `repositories/` that have the name of a repository, those that lie in another before it. One
+    /// that cannot be read is among them, what lies in it is not: who goes there meets the error, and can go on.
     pub fn all_folders(&self) -> Result<Vec<RepositoryName>, Error> {
         let mut found = Vec::new();
-        walk_folders(&self.root.join("repositories"), "", &mut found)?;
+        let names = disk::names(&self.root.join("repositories"))?;
+        walk_folders(&self.root.join("repositories"), "", names, &mut found);
         Ok(found)
     }
 
@@ -271,21 +273,23 @@ fn walk(folder: &Path, prefix: &str, found: &mut Vec<RepositoryName>) -> Result<
     if names.iter().any(|name| KINDS.contains(&name.as_str())) {
         found.extend(RepositoryName::parse(prefix));
     }
-    for name in names.iter().filter(|name| !name.starts_with(['_', '.'])) {
+    for name in &names {
         let below = if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
-        walk(&folder.join(name), &below, found)?;
+        if RepositoryName::parse(&below).is_ok() {
+            walk(&folder.join(name), &below, found)?;
+        }
     }
     Ok(())
 }
 
-fn walk_folders(folder: &Path, prefix: &str, found: &mut Vec<RepositoryName>) -> Result<(), Error> {
-    let mut names = disk::names(folder)?;
-    names.retain(|name| !name.starts_with(['_', '.']));
+fn walk_folders(folder: &Path, prefix: &str, mut names: Vec<String>, found: &mut Vec<RepositoryName>) {
     names.sort();
     for name in names {
-        let below = if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
-        walk_folders(&folder.join(name), &below, found)?;
-        found.extend(RepositoryName::parse(&below));
+        let (folder, below) = (folder.join(&name), format!("{prefix}{name}"));
+        let Ok(repository) = RepositoryName::parse(&below) else { continue }; // nor is any below it
+        if let Ok(names) = disk::names(&folder) {
+            walk_folders(&folder, &format!("{below}/"), names, found);
+        }
+        found.push(repository);
     }
-    Ok(())
 }

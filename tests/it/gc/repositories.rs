@@ -96,6 +96,31 @@ fn what_is_no_repository_is_left_alone() {
     assert_eq!(registry.snapshot(), before);
 }
 
+/// Its name leads to itself, which even root cannot read. What a file system keeps for itself is nobody's repository.
+#[test]
+fn a_folder_that_cannot_be_read_is_named_and_the_others_are_swept() {
+    let registry = Registry::start();
+    registry.push_blob("a", b"stray");
+    registry.push_blob("z", b"another stray");
+    let unheld = registry.push_blob("a", b"unheld");
+    fs::remove_file(registry.path(&format!("repositories/a/_blobs/{}", unheld.replace(':', "/")))).unwrap();
+    for (folder, faults) in [("lost+found", 0), ("loop", 2)] {
+        std::os::unix::fs::symlink(folder, registry.path("repositories").join(folder)).unwrap();
+        let said = registry.run("gc", &["--grace", "0s", "--dry-run"]);
+        assert_eq!(said.errors.lines().count(), faults, "{said:?}");
+    }
+    let said = registry.run("gc", &["--grace", "0s"]);
+    assert_eq!(said.status, Some(1));
+    assert!(said.summary().contains("freed 18 bytes: 2 blobs,"), "{said:?}");
+    assert!(said.errors.contains("registry: repositories/loop: cannot list "), "{said:?}");
+    assert!(
+        said.errors.contains("registry: blobs: cannot list "),
+        "nobody knows what is held there: {said:?}"
+    );
+    assert_eq!(registry.link_count(&unheld), 1);
+    assert!(!registry.path("repositories/a").exists() && !registry.path("repositories/z").exists());
+}
+
 /// The server has seen the folders and knows them for durable; they are others now.
 #[test]
 fn a_repository_that_went_can_come_again() {
