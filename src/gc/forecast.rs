@@ -10,6 +10,7 @@ use crate::digest::Digest;
 use crate::error::Error;
 use crate::name::RepositoryName;
 use crate::store::Store;
+use crate::store::usage::Cutoff;
 use crate::store::walk::{FileId, Kind, Named};
 
 /// Something that stays or goes.
@@ -184,16 +185,17 @@ impl Forecast<'_> {
     }
 
     fn unheld(&mut self) -> Result<(), Error> {
-        for named in self.store.unheld(self.times.content)? {
+        for named in self.store.unheld(Cutoff::of_age(self.times.start, Duration::ZERO))? {
             let Some(digest) = &named.digest else { continue };
-            self.report.unheld += 1;
-            self.report.bytes += named.size;
-            self.item(
-                "blobs",
-                digest.to_string(),
-                Some(named.size),
-                (true, "no repository holds it".to_owned()),
-            );
+            let goes = self.times.content.is_after(named.used);
+            let mut why = "no repository holds it".to_owned();
+            if goes {
+                self.report.unheld += 1;
+                self.report.bytes += named.size;
+            } else {
+                why += &format!(", {}", self.reason(&Why::Recent, named.used));
+            }
+            self.item("blobs", digest.to_string(), Some(named.size), (goes, why));
         }
         Ok(())
     }

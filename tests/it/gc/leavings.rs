@@ -143,6 +143,10 @@ fn bytes_that_nobody_holds_go_after_the_grace() {
     fs::remove_file(registry.path(&format!("repositories/a/_blobs/{}", digest.replace(':', "/")))).unwrap();
     assert!(registry.run("gc", &[]).assert_done().starts_with("freed 0 bytes"));
     assert_eq!(registry.link_count(&digest), 1);
+    let said = registry.run("gc", &["--dry-run"]);
+    let why = "no repository holds it, used 0 s ago, within the grace of 1 h";
+    assert!(said.output.contains(&format!("stays blobs: {digest}, 5 bytes: {why}\n")), "{}", said.output);
+    assert!(said.summary().starts_with("would free 0 bytes"), "{}", said.summary());
     registry.age(registry.blob_path(&digest), 2 * HOUR);
     let said = registry.run("gc", &["--dry-run"]);
     let line = format!("goes  blobs: {digest}, 5 bytes: no repository holds it\n");
