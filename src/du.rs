@@ -1,13 +1,13 @@
 //! `registry du`: which bytes come back when a repository goes, and which do not because others hold them too.
 //!
-//! Nothing is counted that is not on disk: a file's link count says how many names it has, and a repository that
-//! has all of them but the one under `blobs/` holds it alone. It only looks, one repository at a time.
+//! Nothing is counted that is not on disk. It is holders that count, not links: an exported layout that is linked to the
+//! registry's files is no repository. It only looks.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::os::unix::fs::MetadataExt;
 
+use crate::digest::Digest;
 use crate::error::Error;
 use crate::name::RepositoryName;
 use crate::store::Store;
@@ -31,7 +31,7 @@ pub struct Total {
     pub blobs: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Of these, the bytes that no repository holds.
+    /// Of these, the bytes that no repository holds. They may have a name in an exported layout.
     pub unheld: u64,
     /// The bytes below `uploads/`.
     pub uploads: u64,
@@ -61,42 +61,83 @@ impl fmt::Display for Total {
 /// # Errors
 /// A folder that cannot be read, for any other reason than its absence.
 pub fn measure(store: &Store, show: &mut dyn FnMut(&RepositoryName, Usage)) -> Result<Total, Error> {
-    let mut total = Total::default();
     let mut names = store.all_repositories()?;
     names.sort();
-    for name in &names {
-        show(name, usage(store, name)?);
-        total.repositories += 1;
-    }
-    let (blobs, bytes, unheld) = (Cell::new(0), Cell::new(0), Cell::new(0));
-    store.all_blobs_if(&|file| {
+    let holders = Holders::of(store, &names)?;
+    names.iter().zip(&holders.usages).for_each(|(name, usage)| show(name, *usage));
+    let (blobs, bytes) = (Cell::new(0), Cell::new(0));
+    let strays = store.all_blobs_if(&|file| {
         blobs.set(blobs.get() + 1);
         bytes.set(bytes.get() + file.len());
-        unheld.set(unheld.get() + if file.nlink() == 1 { file.len() } else { 0 });
-        false // they are counted, and there may be too many for a list
+        !holders.by_file.contains_key(&FileId::of(file)) // the others are counted, and may be too many for a list
     })?;
-    (total.blobs, total.bytes, total.unheld) = (blobs.get(), bytes.get(), unheld.get());
-    total.uploads = store.leavings()?.iter().map(|leaving| leaving.bytes).sum();
-    Ok(total)
+    Ok(Total {
+        repositories: names.len() as u64,
+        blobs: blobs.get(),
+        bytes: bytes.get(),
+        unheld: unheld(store, &names, &strays)?,
+        uploads: store.leavings()?.iter().map(|leaving| leaving.bytes).sum(),
+    })
 }
 
-/// What one repository holds. Content that is a blob and a manifest there counts once.
-fn usage(store: &Store, name: &RepositoryName) -> Result<Usage, Error> {
-    let mut held: HashMap<FileId, (u64, Named)> = HashMap::new();
-    for named in [Kind::Blobs, Kind::Manifests].map(|kind| store.held(name, kind)) {
-        for named in named? {
-            let Some(file) = named.file else { continue };
-            held.entry(file).or_insert((0, named)).0 += 1;
+/// Who holds which file.
+struct Holders {
+    by_file: HashMap<FileId, Holder>,
+    /// Of each repository, in their order.
+    usages: Vec<Usage>,
+}
+
+enum Holder {
+    One(usize),
+    Many,
+}
+
+impl Holders {
+    /// Content that is a blob and a manifest of one repository counts once there.
+    fn of(store: &Store, names: &[RepositoryName]) -> Result<Self, Error> {
+        let mut holders = Self { by_file: HashMap::new(), usages: vec![Usage::default(); names.len()] };
+        for (number, name) in names.iter().enumerate() {
+            let mut seen = HashSet::new();
+            for kind in [Kind::Blobs, Kind::Manifests] {
+                for named in store.held(name, kind)? {
+                    if let Some(file) = named.file.filter(|file| seen.insert(*file)) {
+                        holders.add(number, file, named.size);
+                    }
+                }
+            }
+        }
+        Ok(holders)
+    }
+
+    /// What one holds alone is shared from the moment at which there is another.
+    fn add(&mut self, number: usize, file: FileId, size: u64) {
+        match self.by_file.insert(file, Holder::Many) {
+            None => {
+                self.by_file.insert(file, Holder::One(number));
+                self.usages[number].alone += size;
+                return;
+            }
+            Some(Holder::One(first)) => {
+                self.usages[first].alone -= size;
+                self.usages[first].shared += size;
+            }
+            Some(Holder::Many) => {}
+        }
+        self.usages[number].shared += size;
+    }
+}
+
+/// The bytes of those files under `blobs/` whose digest no repository holds. In a copy of a store that broke the links
+/// apart, repositories hold the same bytes in files of their own.
+fn unheld(store: &Store, names: &[RepositoryName], strays: &[Named]) -> Result<u64, Error> {
+    let size = |named: &Named| Some((named.digest.clone()?, named.size));
+    let mut sizes: HashMap<Digest, u64> = strays.iter().filter_map(size).collect();
+    for name in names.iter().filter(|_| !strays.is_empty()) {
+        for kind in [Kind::Blobs, Kind::Manifests] {
+            for digest in store.held_digests_of(name, kind)? {
+                sizes.remove(&digest);
+            }
         }
     }
-    let mut usage = Usage::default();
-    for (names, named) in held.values() {
-        let is_tied = match &named.digest {
-            Some(digest) => store.is_tied(&named.path, digest)?,
-            None => false,
-        };
-        let alone = names + u64::from(is_tied) >= named.links;
-        *(if alone { &mut usage.alone } else { &mut usage.shared }) += named.size;
-    }
-    Ok(usage)
+    Ok(sizes.values().sum())
 }

@@ -108,7 +108,8 @@ pub(super) fn du_help() -> String {
 Usage: registry du [DIR] [--config FILE]
 
 Prints a line for each repository: the bytes that it alone holds, which come back when it lets go of
-them, and those that it shares with others; then what there is in all.
+them, and those that it shares with others; then what there is in all. An exported layout that is
+linked to the registry's files does not count: bytes come back when its links are gone, too.
 
   [--root] DIR           The directory to measure. [testdata]  storage.path  REGISTRY_STORAGE_PATH
   --config FILE          The configuration file to take it from.

@@ -171,11 +171,6 @@ impl Store {
         Ok(disk::metadata_of_name(&held)?.is_some() && !disk::is_file(&held)?)
     }
 
-    /// Is this name one file with the one under `blobs/`?
-    pub fn is_tied(&self, path: &Path, digest: &Digest) -> Result<bool, Error> {
-        Ok(super::compare::same(path, &self.blob(digest))? == Some(true))
-    }
-
     /// Every entry of a repository's `_referrers`.
     pub fn all_referrers(&self, name: &RepositoryName) -> Result<Vec<Entry>, Error> {
         let mut found = Vec::new();

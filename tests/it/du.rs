@@ -1,5 +1,6 @@
 //! `registry du`: who holds which bytes alone, and that they come back when nobody does.
 
+use std::fs;
 use std::process::Command;
 
 use crate::harness::{Image, OCI_MANIFEST, Registry, bytes};
@@ -53,6 +54,42 @@ fn du_counts_a_file_once() {
         &[(all, 0, "a")],
         &format!("3 blobs of {all} bytes in 1 repositories; 0 bytes that nobody holds, 0 in uploads"),
     );
+}
+
+/// An exported layout has links to the same files.
+#[test]
+fn du_counts_repositories_and_not_links() {
+    let registry = Registry::start();
+    let image = registry.push_image("a", "v1", b"layer");
+    let all = image.manifest.len() + 37 + 5;
+    let total = |unheld| {
+        format!("3 blobs of {all} bytes in 1 repositories; {unheld} bytes that nobody holds, 0 in uploads")
+    };
+    check(&registry, &[(all, 0, "a")], &total(0));
+    fs::hard_link(registry.blob_path(&image.layer), registry.path("exported")).unwrap();
+    check(&registry, &[(all, 0, "a")], &total(0));
+    fs::remove_file(registry.path(&format!("repositories/a/_blobs/{}", image.layer.replace(':', "/"))))
+        .unwrap();
+    check(&registry, &[(all - 5, 0, "a")], &total(5));
+}
+
+/// `cp -r` makes as many files of the names of one.
+#[test]
+fn du_of_a_copy_that_broke_the_links_apart_knows_who_holds_what() {
+    let registry = Registry::start();
+    let image = registry.push_image("a", "v1", b"layer");
+    registry.push_image("b", "v1", b"layer");
+    let stray = registry.push_blob("b", b"stray");
+    for file in registry.files("repositories").iter().filter(|file| file.contains("/sha256/")) {
+        let path = registry.path("repositories").join(file);
+        let copy = path.with_extension("copy");
+        fs::copy(&path, &copy).and_then(|_| fs::rename(&copy, &path)).unwrap();
+    }
+    fs::remove_file(registry.path(&format!("repositories/b/_blobs/{}", stray.replace(':', "/")))).unwrap();
+    let all = image.manifest.len() + 37 + 5;
+    let total =
+        format!("4 blobs of {} bytes in 2 repositories; 5 bytes that nobody holds, 0 in uploads", all + 5);
+    check(&registry, &[(all, 0, "a"), (all, 0, "b")], &total);
 }
 
 fn size_on_disk(registry: &Registry) -> usize {
