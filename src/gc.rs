@@ -177,8 +177,12 @@ struct Sweep<'s> {
 
 impl Sweep<'_> {
     fn uploads(&mut self) -> Result<(), Error> {
-        let is_old = |leaving: &Leaving| self.times.uploads.is_after(leaving.last);
-        for leaving in self.store.leavings()?.into_iter().filter(is_old) {
+        let mut leavings = self.store.leavings()?;
+        leavings.retain(|leaving| self.times.uploads.is_after(leaving.last));
+        if leavings.iter().any(|leaving| leaving.is_link) {
+            self.store.settle_leavings()?;
+        }
+        for leaving in leavings {
             let result = self.store.remove_leaving(&leaving, self.times.uploads).map(|removed| {
                 if removed {
                     self.report.left(&leaving);

@@ -22,6 +22,8 @@ pub struct Leaving {
     id: UploadId,
     /// Is it a session's folder?
     pub is_session: bool,
+    /// Is it a name of content that has others?
+    pub is_link: bool,
     /// The bytes that go with it: those that have no other name.
     pub bytes: u64,
     /// When somebody was last at work on it.
@@ -51,6 +53,7 @@ impl Store {
         let path = self.upload(&id);
         let Some(itself) = disk::metadata_of_name(&path)? else { return Ok(None) };
         let (is_session, mut bytes) = (itself.is_dir(), 0);
+        let is_link = !is_session && itself.nlink() > 1;
         let mut last = if is_session { disk::last_used(&itself) } else { last_work_on(&itself) };
         let inside = if is_session { disk::names(&path)? } else { Vec::new() };
         let mut files = Vec::from_iter((!is_session).then_some(itself));
@@ -61,7 +64,13 @@ impl Store {
             bytes += file.len();
             last = last.max(disk::last_used(file));
         }
-        Ok(Some(Leaving { id, is_session, bytes, last }))
+        Ok(Some(Leaving { id, is_session, is_link, bytes, last }))
+    }
+
+    /// Makes certain that no name comes back which content had before it got one below `uploads/`: whoever moved it
+    /// there may have ended before that was certain. While that one stands, the bytes count as held.
+    pub fn settle_leavings(&self) -> Result<(), Error> {
+        Ok(disk::sync_all(&self.root)?)
     }
 
     /// Removes something below `uploads/` that nobody has worked on since `cutoff`, and says whether it did. Not a

@@ -1,8 +1,11 @@
-//! How much room a file system has.
+//! What only the system knows of a whole file system: how much room it has, and when all of it is on disk.
 
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -45,4 +48,24 @@ pub fn room(path: &Path) -> io::Result<Room> {
         free_files: files_available,
         files: if files == 0 { 0 } else { usable(files, free_files, files_available) },
     })
+}
+
+/// Waits until everything that was done where `path` lies is on disk, whoever did it.
+///
+/// # Errors
+/// What syncfs(2) says.
+pub fn sync_all(path: &Path) -> io::Result<()> {
+    let folder = File::open(path)?;
+    #[cfg(target_os = "linux")]
+    // SAFETY: the descriptor is open, and stays so for as long as the call takes.
+    if unsafe { libc::syncfs(folder.as_raw_fd()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    #[cfg(not(target_os = "linux"))]
+    // SAFETY: it takes nothing, and fails never.
+    unsafe {
+        libc::sync();
+    }
+    drop(folder);
+    Ok(())
 }

@@ -40,6 +40,7 @@ pub enum Did {
     Remove(String),
     RemoveFolder(String),
     SyncFolder(String),
+    SyncAll(String),
     Renew(String),
     /// The so-manieth act was acknowledged.
     Acknowledged(usize),
@@ -66,6 +67,7 @@ impl Did {
             Step::Remove(path) => Self::Remove(relative(path)),
             Step::RemoveFolder(path) => Self::RemoveFolder(relative(path)),
             Step::SyncFolder(path) => Self::SyncFolder(relative(path)),
+            Step::SyncAll(path) => Self::SyncAll(relative(path)),
             Step::Renew(path) => Self::Renew(relative(path)),
         }
     }
@@ -85,6 +87,7 @@ impl Did {
             Self::Remove(_) => "remove",
             Self::RemoveFolder(_) => "remove folder",
             Self::SyncFolder(_) => "sync folder",
+            Self::SyncAll(_) => "sync all",
             Self::Renew(_) => "renew",
             Self::Acknowledged(_) => "acknowledged",
         }
@@ -94,7 +97,7 @@ impl Did {
     pub fn to_line(&self) -> String {
         let objects = match self {
             Self::CreateFolder(path) | Self::CreateFile(path) | Self::Remove(path) => vec![path.clone()],
-            Self::RemoveFolder(path) | Self::SyncFolder(path) => vec![path.clone()],
+            Self::RemoveFolder(path) | Self::SyncFolder(path) | Self::SyncAll(path) => vec![path.clone()],
             Self::MakeReadOnly(path) | Self::SyncFile(path) | Self::Renew(path) => vec![path.clone()],
             Self::Write { path, offset, bytes } => vec![path.clone(), offset.to_string(), hex(bytes)],
             Self::Truncate { path, length } => vec![path.clone(), length.to_string()],
@@ -125,6 +128,7 @@ impl Did {
             ["remove", path] => Self::Remove(own(path)),
             ["remove folder", path] => Self::RemoveFolder(own(path)),
             ["sync folder", path] => Self::SyncFolder(own(path)),
+            ["sync all", path] => Self::SyncAll(own(path)),
             ["renew", path] => Self::Renew(own(path)),
             ["acknowledged", count] => Self::Acknowledged(count.parse().ok()?),
             _ => return None,
@@ -137,7 +141,7 @@ impl fmt::Display for Did {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let object = match self {
             Self::CreateFolder(path) | Self::CreateFile(path) | Self::Remove(path) => path.clone(),
-            Self::RemoveFolder(path) | Self::SyncFolder(path) => path.clone(),
+            Self::RemoveFolder(path) | Self::SyncFolder(path) | Self::SyncAll(path) => path.clone(),
             Self::MakeReadOnly(path) | Self::SyncFile(path) | Self::Renew(path) => path.clone(),
             Self::Write { path, .. } | Self::Truncate { path, .. } => path.clone(),
             Self::Link { name, .. } | Self::Symlink { name, .. } => name.clone(),

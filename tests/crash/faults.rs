@@ -127,7 +127,7 @@ impl Fault {
             Step::Remove(_) | Step::RemoveFolder(_) => "remove",
             Step::SyncFile(_) => "sync file",
             Step::Truncate { .. } | Step::MakeReadOnly(_) => "other",
-            Step::SyncFolder(_) => "other",
+            Step::SyncFolder(_) | Step::SyncAll(_) => "other",
             Step::Rename { .. } => "rename",
             Step::Renew(_) => "renew",
         };

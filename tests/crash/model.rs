@@ -1,7 +1,7 @@
 //! A disk that loses power: a small file system in memory that knows what is certain and what is not.
 //!
 //! What it takes from POSIX, and nothing more: fsync of a file makes its bytes and its mode durable, fsync of a
-//! folder the names in it. Anything else that was done since may have reached the disk or not, in any order and
+//! folder the names in it, syncfs (which is Linux's) everything. Anything else that was done since may have reached the disk or not, in any order and
 //! each for itself:
 //!
 //! - of each name in a folder, any of the things that it stood for since the last sync of that folder (so the two
@@ -138,12 +138,10 @@ impl Disk {
             }
             Did::SyncFolder(path) => {
                 if let Some(node) = self.find(path) {
-                    for stood_for in self.names(node).values_mut() {
-                        stood_for.drain(..stood_for.len() - 1);
-                    }
-                    self.names(node).retain(|_, stood_for| *stood_for != [None]);
+                    self.nodes[node].sync();
                 }
             }
+            Did::SyncAll(_) => self.nodes.iter_mut().for_each(Node::sync),
             Did::CreateFolder(_) | Did::CreateFile(_) | Did::Link { .. } | Did::Symlink { .. } => {}
             Did::Acknowledged(_) | Did::Renew(_) => {} // no promise is about times
         }
@@ -290,6 +288,21 @@ impl Disk {
             stood_for.push(None);
         }
         below.into_iter().for_each(|node| self.empty(node));
+    }
+}
+
+impl Node {
+    fn sync(&mut self) {
+        match self {
+            Self::Folder(names) => {
+                for stood_for in names.values_mut() {
+                    stood_for.drain(..stood_for.len() - 1);
+                }
+                names.retain(|_, stood_for| *stood_for != [None]);
+            }
+            Self::File(file) => file.sync(),
+            Self::Symlink(_) => {}
+        }
     }
 }
 
