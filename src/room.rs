@@ -91,9 +91,7 @@ impl Watch {
         }
     }
 
-    /// A body that there is room for, by the length that is announced. It is looked after while it comes, too: of
-    /// some nobody knows how long they are, and others come at the same time. Reading from it fails with
-    /// [`Error::DiskNearlyFull`] when there is no more room.
+    /// A body that there is room for, by the length that is announced; [watched] while it comes.
     ///
     /// # Errors
     /// [`Error::DiskNearlyFull`]: not so much is taken.
@@ -102,16 +100,8 @@ impl Watch {
         length: Option<u64>,
         body: impl Read + 'w,
     ) -> Result<impl Read + 'w, Error> {
-        match self.is_short_after(length.unwrap_or(0)) {
-            true => Err(Error::DiskNearlyFull(self.refuse)),
-            false => Ok(Watched { watch: self, body, arrived: 0, looked_at: 0 }),
-        }
-    }
-
-    /// Would so many bytes be too many?
-    fn is_short_after(&self, bytes: u64) -> bool {
-        let after = |room: Room| Room { free_bytes: room.free_bytes.saturating_sub(bytes), ..room };
-        self.store.room().is_ok_and(|room| supply(after(room), self.warn, self.refuse) == Supply::Short)
+        require(&self.store, self.refuse, length.unwrap_or(0), 0)?;
+        Ok(watched(&self.store, self.refuse, body))
     }
 
     /// Can the registry do its work? Tried once a second at most.
@@ -181,9 +171,15 @@ impl Watch {
     }
 }
 
-/// See [`Watch::admit_body`].
+/// Something that is looked after while it comes: of some nobody knows how long they are, and others come at the same
+/// time. Reading from it fails with [`Error::DiskNearlyFull`] when there is no more room.
+pub fn watched<'w>(store: &'w Store, refuse: Percent, body: impl Read + 'w) -> impl Read + 'w {
+    Watched { store, refuse, body, arrived: 0, looked_at: 0 }
+}
+
 struct Watched<'w, R> {
-    watch: &'w Watch,
+    store: &'w Store,
+    refuse: Percent,
     body: R,
     arrived: usize,
     looked_at: usize,
@@ -197,9 +193,7 @@ impl<R: Read> Read for Watched<'_, R> {
         let is_end = count == 0 && self.arrived >= LOOK_BYTES;
         if is_due || is_end {
             self.looked_at = self.arrived;
-            if self.watch.is_short_after(count as u64) {
-                return Err(io::Error::other(Error::DiskNearlyFull(self.watch.refuse)));
-            }
+            require(self.store, self.refuse, count as u64, 0).map_err(io::Error::other)?;
         }
         Ok(count)
     }

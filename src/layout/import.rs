@@ -123,7 +123,8 @@ pub fn import(
     let limit = asked.manifest_bytes_max;
     let contents = Contents::open(path, limit, &|from| {
         let store = opened()?;
-        Ok(store.spool(from, &|| room::require(store, asked.refuse_free, 0, 0))?)
+        room::require(store, asked.refuse_free, 0, 0)?;
+        Ok(store.spool(&mut room::watched(store, asked.refuse_free, from))?)
     })?;
     let wish = Wish { tag: asked.tag.as_ref(), named: asked.named.as_deref() };
     let mut plan = Plan::new(&contents, limit);

@@ -50,8 +50,7 @@ pub enum Step<'a> {
     SyncAll(&'a Path),
 }
 
-/// Is told of every step. What it returns is what the step comes to, if it is an error; the step is not taken
-/// then.
+/// Is told of every step. What it returns is what the step comes to, if it is an error; it is not taken then.
 pub type Observer = dyn Fn(Step<'_>) -> io::Result<()> + Send + Sync;
 
 static OBSERVER: OnceLock<Box<Observer>> = OnceLock::new();
@@ -247,13 +246,6 @@ fn settle(path: &Path) -> Result<(), PathError> {
 /// Makes a folder whose loss in a crash does not matter.
 pub fn create_plain_folder(path: &Path) -> Result<(), PathError> {
     about_to(Step::CreateFolder(path)).and_then(|()| fs::create_dir(path)).map_err(failed("create", path))
-}
-
-/// Waits until everything below `root` is on disk, whoever did it.
-pub fn sync_all(root: &Path) -> Result<(), PathError> {
-    about_to(Step::SyncAll(root))
-        .and_then(|()| crate::system::disk::sync_all(root))
-        .map_err(failed("sync", root))
 }
 
 /// Waits until the names in a folder are on disk.

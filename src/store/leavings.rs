@@ -70,7 +70,7 @@ impl Store {
     /// Makes certain that no name comes back which content had before it got one below `uploads/`: whoever moved it
     /// there may have ended before that was certain. While that one stands, the bytes count as held.
     pub fn settle_leavings(&self) -> Result<(), Error> {
-        Ok(disk::sync_all(&self.root)?)
+        Ok(disk::settle_all(&self.root)?)
     }
 
     /// Removes something below `uploads/` that nobody has worked on since `cutoff`, and says whether it did. Not a

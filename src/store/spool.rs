@@ -21,9 +21,6 @@ use crate::reference::UploadId;
 /// How many documents of more than that are in memory at a time, to be read and checked.
 const LARGE_MAX: usize = 4;
 
-/// How much is written between two looks at the disk.
-const LOOK_BYTES: u64 = 1 << 20;
-
 static LARGE: Quota = Quota::new();
 
 /// A document in memory.
@@ -70,22 +67,14 @@ impl Store {
     }
 
     /// Copies what can only be read from front to back into a file that can be read anywhere, and has no name.
-    /// `may_go_on` is asked before each `LOOK_BYTES`: what is inflated may have no end.
     ///
     /// # Errors
-    /// [`Error::BodyUnreadable`] from the other side, [`Error::Disk`] from ours, and what `may_go_on` says.
-    pub fn spool(
-        &self,
-        from: &mut dyn Read,
-        may_go_on: &dyn Fn() -> Result<(), Error>,
-    ) -> Result<File, Error> {
+    /// [`Error::BodyUnreadable`] from the other side, [`Error::Disk`] from ours; what reading from `from` says, if it is
+    /// one of ours, too.
+    pub fn spool(&self, from: &mut dyn Read) -> Result<File, Error> {
         let (file, path) = self.nameless()?;
-        let (mut buffer, mut length, mut looked) = (Buffer::new(u64::MAX), 0, None);
+        let (mut buffer, mut length) = (Buffer::new(u64::MAX), 0);
         loop {
-            if looked.is_none_or(|looked| length - looked >= LOOK_BYTES) {
-                may_go_on()?;
-                looked = Some(length);
-            }
             match from.read(&mut buffer) {
                 Ok(0) => return Ok(file),
                 Ok(count) => {
@@ -93,7 +82,7 @@ impl Store {
                     length += count as u64;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::BodyUnreadable(error)),
+                Err(error) => return Err(error.downcast().unwrap_or_else(Error::BodyUnreadable)),
             }
         }
     }

@@ -1,10 +1,8 @@
 //! What only the system knows of a whole file system: how much room it has, and when all of it is on disk.
 
 use std::ffi::CString;
-use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
-#[cfg(target_os = "linux")]
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -50,22 +48,23 @@ pub fn room(path: &Path) -> io::Result<Room> {
     })
 }
 
-/// Waits until everything that was done where `path` lies is on disk, whoever did it.
+/// Waits until everything that was done to the file system of this file is on disk, whoever did it.
 ///
 /// # Errors
 /// What syncfs(2) says.
-pub fn sync_all(path: &Path) -> io::Result<()> {
-    let folder = File::open(path)?;
-    #[cfg(target_os = "linux")]
+#[cfg(target_os = "linux")]
+pub fn flush(file: &impl AsRawFd) -> io::Result<()> {
     // SAFETY: the descriptor is open, and stays so for as long as the call takes.
-    if unsafe { libc::syncfs(folder.as_raw_fd()) } != 0 {
-        return Err(io::Error::last_os_error());
+    match unsafe { libc::syncfs(file.as_raw_fd()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
-    #[cfg(not(target_os = "linux"))]
-    // SAFETY: it takes nothing, and fails never.
-    unsafe {
-        libc::sync();
-    }
-    drop(folder);
+}
+
+/// The same, for all file systems there are.
+#[cfg(not(target_os = "linux"))]
+pub fn flush(_: &impl AsRawFd) -> io::Result<()> {
+    // SAFETY: it takes nothing and cannot fail.
+    unsafe { libc::sync() };
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::{Step, about_to, failed, has_entries, if_exists};
 use crate::error::PathError;
 use crate::reference::UploadId;
+use crate::system;
 
 /// What the names of files begin with that have not got their names yet.
 pub(super) const TEMPORARY: &str = ".new-";
@@ -51,6 +52,12 @@ pub fn metadata_of_name(path: &Path) -> Result<Option<Metadata>, PathError> {
 /// Gives a new file the mode of the one whose place it is to take.
 pub fn set_mode(file: &File, path: &Path, of: &Metadata) -> Result<(), PathError> {
     file.set_permissions(of.permissions()).map_err(failed("set the mode of", path))
+}
+
+/// Waits until everything below `root` is on disk, whoever did it.
+pub fn settle_all(root: &Path) -> Result<(), PathError> {
+    let wait = || system::disk::flush(&File::open(root)?);
+    about_to(Step::SyncAll(root)).and_then(|()| wait()).map_err(failed("sync", root))
 }
 
 /// Removes a folder if it is there and empty; says whether it did. Not durable: an empty folder that a loss of
