@@ -324,6 +324,12 @@ containerd_steps() {
   expect "$APP_DIGEST"
   ok "ctr images export, registry import, registry export, ctr images import: the same digest"
 
+  run ctr_ images export --platform linux/amd64 "$WORK/one-platform.tar" "$HERE/crane/app:v1"
+  refused "--platform linux/amd64" "$REGISTRY" import "$WORK/one-platform.tar" containerd/one:v1 --root "$ROOT"
+  run "$REGISTRY" import "$WORK/one-platform.tar" containerd/one:v1 --platform linux/amd64 --root "$ROOT"
+  tag_is containerd/one v1 "$(digest_of "$(tag_file crane/app amd64)")"
+  ok "registry import --platform of an index of which ctr wrote one platform"
+
   refused "401 Unauthorized" ctr_ "${pull[@]}" "$CLOSED/crane/app:v1"
   # A node that has an old password tries it five times for each pull, and must not
   # shut out those that have the new one.
