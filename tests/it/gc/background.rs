@@ -9,15 +9,16 @@ use crate::harness::{Registry, eventually, run};
 
 #[test]
 fn a_server_sweeps_by_itself_and_says_what_it_freed() {
-    let registry = Registry::start_with(&["--gc-interval", "100ms", "--gc-grace", "1h"]);
+    let registry = Registry::start_with(&["--gc-interval", "0s"]);
     let image = push(&registry, "a", "v1", "layer");
     let stray = registry.push_blob("b", b"stray");
     registry.age(registry.blob_path(&stray), 2 * HOUR);
+    let sweeper = registry.start_beside_with(&["--gc-interval", "100ms", "--gc-grace", "1h"]);
     eventually("the stray goes", || registry.link_count(&stray) == 0);
     eventually("its repository goes", || !registry.path("repositories/b").exists());
     registry.assert_holds("a", &image.layer, b"layer");
-    eventually("it says so", || registry.log().contains("swept"));
-    let log = registry.log();
+    eventually("it says so", || sweeper.log().contains("swept"));
+    let log = sweeper.log();
     let line = log.lines().find(|line| line.contains("swept")).unwrap();
     assert!(
         line.contains("bytes=5 blobs=1 manifests=0 unheld=0 sessions=0 leftovers=0 repositories=1"),
