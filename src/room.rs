@@ -3,9 +3,9 @@
 //! Two shares of the disk are set: with less than the first free there are warnings, with less than the second
 //! nothing that brings more is taken. A file system that runs short of files rather than of bytes counts as well.
 //!
-//! A server asks the disk once a second at most, and amid large bodies. Only while pushes are refused it asks for each
-//! of them, so that they go on as soon as there is room. An import asks before it writes, for all that it is about to
-//! write.
+//! A server asks the disk once a second at most, and for each body of an upload, amid large ones again. Only while
+//! pushes are refused it asks for each of them, so that they go on as soon as there is room. An import asks before it
+//! writes, for all that it is about to write.
 
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

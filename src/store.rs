@@ -355,8 +355,14 @@ fn lock_repository(folder: &Path, how: Lock) -> Result<Option<Guard>, Error> {
 /// file may have lost its name, and somebody else locked another under it: then we do as they did.
 fn lock(path: &Path, turn: &Path, how: Lock) -> Result<Option<Guard>, Error> {
     loop {
-        let Some(turnstile) = disk::if_exists(disk::open_or_create(turn))? else { return Ok(None) };
-        turnstile.lock().map_err(failed("lock", turn))?;
+        let turnstile = match disk::if_exists(disk::open_or_create(turn)) {
+            Ok(None) => return Ok(None),
+            Err(error) if error.is_for_lack_of_room() => None, // then the order is not fair; but one can delete
+            turnstile => turnstile?,
+        };
+        if let Some(turnstile) = &turnstile {
+            turnstile.lock().map_err(failed("lock", turn))?;
+        }
         let Some(file) = disk::if_exists(disk::open_or_create(path))? else { return Ok(None) };
         how(&file).map_err(failed("lock", path))?;
         drop(turnstile);

@@ -86,10 +86,11 @@ of a full reference there or in io.containerd.image.name; of `docker save`, its 
 
 All of it is read and checked before anything is written. Of a layout that is wrong, nothing is
 imported, and a line says which file of it is wrong. An archive is never unpacked; one that is
-compressed is inflated into uploads/ below DIR meanwhile. Nothing is imported that would leave less
-of the disk free than storage.refuse_free. What an old docker saved holds no manifest: one is made
+compressed is inflated into uploads/ below DIR meanwhile. Nothing is begun that would leave less of
+the disk free than storage.refuse_free. What an old docker saved holds no manifest: one is made
 (OCI's), always the same from the same archive. SIGINT and SIGTERM end an import like anything else
-that fails: what it has brought is taken back.
+that fails: what it has brought is taken back, but for what somebody used meanwhile or another
+repository had already; that goes with `registry gc`, manifests with `registry gc --untagged`.
 Exit status: 0 imported, 1 not.
 ",
     )

@@ -251,9 +251,13 @@ impl Writing<'_> {
         for digest in self.plan.blobs.keys() {
             self.write_blob(digest)?;
         }
+        // What was lost is not taken back: without it and its entry nobody would know what it needs.
+        let lost: BTreeSet<Digest> =
+            self.store.lost(&self.asked.name)?.into_iter().map(|(_, it)| it).collect();
         for planned in &self.plan.manifests {
             go_on().map_err(stopped)?;
-            if !self.store.has_manifest(&self.asked.name, &planned.digest)? {
+            let is_new = !self.store.has_manifest(&self.asked.name, &planned.digest)?;
+            if is_new && !lost.contains(&planned.digest) {
                 self.brought.manifests.push(planned.digest.clone());
             }
             self.write_manifest(&planned.digest, &planned.media_type, &[])?;

@@ -1,10 +1,10 @@
 //! What immutable tags stand for: their manifests, and all that these refer to. It can be deleted as little as the
 //! tags can: without one of its layers a tag would be another image.
 //!
-//! Who sees what, when: a tag that is immutable does not move, and what a manifest says does not change. So nearly
-//! all can be read before the repository's lock is taken, and under it only what has come since.
+//! Who sees what, when: a tag that is immutable hardly ever moves (an import that fails takes its own back, hands can do
+//! anything), and what a manifest says does not change. So nearly all can be read before the repository's lock is
+//! taken, and under it only where tags point and what has come since.
 
-use std::collections::BTreeSet;
 use std::collections::btree_map::{BTreeMap, Entry};
 
 use super::Store;
@@ -19,12 +19,12 @@ use crate::reference::Tag;
 /// What belongs to immutable tags of a repository, as far as they have been looked at.
 #[derive(Default)]
 pub(super) struct Bound {
-    tags: BTreeSet<Tag>,
+    tags: BTreeMap<Tag, Digest>,
     content: BTreeMap<Digest, Tag>,
 }
 
 impl Store {
-    /// Takes note of the immutable tags that `bound` does not know yet. Where there can be none, this costs nothing.
+    /// Takes note of the immutable tags that `bound` does not know yet, or not so. Where there can be none, this costs nothing.
     ///
     /// # Errors
     /// [`Error::ManifestInvalid`] for a manifest that is no longer one: nobody knows what it refers to.
@@ -35,10 +35,11 @@ impl Store {
         for text in disk::file_and_link_names(&self.tags(name))? {
             let Ok(tag) = Tag::parse(&text) else { continue };
             if self.is_immutable(name, &tag)
-                && !bound.tags.contains(&tag)
                 && let Some(target) = self.read_tag(name, &tag)?
+                && bound.tags.get(&tag) != Some(&target.digest())
             {
                 let mut queue = vec![target.digest()];
+                bound.tags.insert(tag.clone(), target.digest());
                 if let TagTarget::File(bytes) = target {
                     queue.extend(parts(&bytes)?);
                 }
@@ -50,7 +51,6 @@ impl Store {
                         new.insert(tag.clone());
                     }
                 }
-                bound.tags.insert(tag);
             }
         }
         Ok(())

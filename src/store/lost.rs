@@ -42,13 +42,14 @@ impl Store {
         Ok(sync_folder_of(&held)?)
     }
 
-    /// Removes the entry of a manifest that is there again.
+    /// Removes the entry of a manifest that is there again, or was until now.
     pub(super) fn forget_lost(&self, name: &RepositoryName, digest: &Digest) -> Result<(), Error> {
         let lost = self.lost_manifest(name, digest);
-        if disk::metadata_of_name(&lost)?.is_some() {
-            disk::remove(&lost)?;
+        match disk::metadata_of_name(&lost)? {
+            Some(it) if it.is_dir() => Ok(disk::remove_folder(&lost)?), // what had the name of a manifest and was none
+            Some(_) => Ok(disk::remove(&lost).map(drop)?),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn lost_manifest(&self, name: &RepositoryName, digest: &Digest) -> PathBuf {

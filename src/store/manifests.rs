@@ -316,6 +316,7 @@ impl Store {
         let stored = self.look_at_manifest(name, &reference)?; // again: somebody may have been faster
         self.delete_tags_of(name, digest)?;
         if self.has_manifest(name, digest)? {
+            self.forget_lost(name, digest)?;
             self.let_go(digest, &self.held_manifest(name, digest)).map(drop)?;
         }
         match Manifest::parse_stored(&stored.bytes).ok().and_then(|manifest| manifest.subject) {

@@ -161,6 +161,7 @@ impl Sweeping<'_> {
         cutoff: Cutoff,
     ) -> Result<Option<Freed>, Error> {
         let held = self.store.held_manifest(&self.name, digest);
+        self.store.forget_lost(&self.name, digest)?;
         let Some(aside) = self.take(digest, &held, cutoff)? else { return Ok(None) };
         let aside = [aside];
         self.store.settle_aside(&aside)?;

@@ -186,6 +186,7 @@ impl Store {
 fn end_of(path: &Path) -> Result<Option<PathBuf>, Error> {
     match fs::canonicalize(path) {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(None),
+        Err(error) if error.kind() == ErrorKind::InvalidFilename => Ok(None), // one that is too long
         Err(error) if error.raw_os_error() == Some(LINKS_IN_A_CIRCLE) => Ok(None),
         found => Ok(disk::if_exists(found.map_err(disk::failed("follow", path)))?),
     }

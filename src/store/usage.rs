@@ -62,21 +62,31 @@ impl Cutoff {
     }
 }
 
-/// The time of what was brought and has not been used since.
+/// So much older than it is looks what an import has brought: enough to be renewed by whoever uses it, also where a
+/// clock is behind.
+const BROUGHT_BEFORE: Duration = Duration::from_secs(20);
+
+/// The mark of what was brought and has not been used since, in its time: the nanoseconds in the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unused(SystemTime);
+pub(super) struct Unused(u32);
 
 impl Unused {
-    /// Old enough also where a clock is behind, not so old that it matters to a sweep; as fine as file systems keep
-    /// it, so that no two imports have the same.
+    /// A mark that no other import has; as fine as file systems keep times.
     pub fn at(now: SystemTime) -> Self {
-        let old = now.duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(RENEWED_EVERY * 2);
-        Self(UNIX_EPOCH + Duration::new(old.as_secs(), old.subsec_micros() * 1000))
+        let micros = now.duration_since(UNIX_EPOCH).unwrap_or_default().subsec_micros();
+        Self(micros.max(1) * 1000)
+    }
+
+    /// The time of what is brought now.
+    fn time(self, now: SystemTime) -> SystemTime {
+        let old = now.duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(BROUGHT_BEFORE);
+        UNIX_EPOCH + Duration::new(old.as_secs(), self.0)
     }
 
     /// Is this the time of a file that nobody has used since?
     pub fn is_of(self, file: &Metadata) -> bool {
-        disk::last_used(file) == self.0
+        let time = disk::last_used(file).duration_since(UNIX_EPOCH).unwrap_or_default();
+        time.subsec_nanos() == self.0
     }
 }
 
@@ -84,10 +94,10 @@ impl Store {
     /// Dates sealed bytes that are about to get a name, if that is to tell whether somebody used them. Where it
     /// cannot, they look used.
     pub(super) fn date_brought(&self, source: &Path) -> Result<(), Error> {
-        if let Some(Unused(time)) = self.unused
+        if let Some(unused) = self.unused
             && let Some(file) = disk::open(source)?
         {
-            disk::date(&file, source, time);
+            disk::date(&file, source, unused.time(SystemTime::now()));
         }
         Ok(())
     }
@@ -97,7 +107,10 @@ impl Store {
     pub(super) fn open_to_tell(&self, held: &Path) -> Result<Option<(File, Metadata)>, Error> {
         loop {
             let Some((file, metadata)) = disk::open_file(held)? else { return Ok(None) };
-            if !is_due(&metadata) || !disk::renew(&file, held) || super::compare::is_at(&file, held)? {
+            if !is_older(&metadata, RENEWED_EVERY)
+                || !disk::renew(&file, held)
+                || super::compare::is_at(&file, held)?
+            {
                 return Ok(Some((file, metadata)));
             }
         }
@@ -105,20 +118,24 @@ impl Store {
 
     /// Notes that content was brought into a repository. The repository's lock is the caller's.
     pub(super) fn note_brought(&self, held: &Path) -> Result<(), Error> {
-        if let Some((file, metadata)) = disk::open_file(held)?
-            && is_due(&metadata)
-            && !self.unused.is_some_and(|unused| unused.is_of(&metadata))
-        {
-            disk::renew(&file, held);
+        if let Some((file, metadata)) = disk::open_file(held)? {
+            match self.unused.filter(|unused| unused.is_of(&metadata)) {
+                // What we brought a while ago is as if we brought it now.
+                Some(unused) if is_older(&metadata, BROUGHT_BEFORE + RENEWED_EVERY) => {
+                    disk::date(&file, held, unused.time(SystemTime::now()));
+                }
+                None if is_older(&metadata, RENEWED_EVERY) => drop(disk::renew(&file, held)),
+                _ => {}
+            }
         }
         Ok(())
     }
 }
 
 /// One in the future, by the clock of another machine, is not.
-fn is_due(metadata: &Metadata) -> bool {
+fn is_older(metadata: &Metadata, time: Duration) -> bool {
     let age = SystemTime::now().duration_since(disk::last_used(metadata));
-    age.is_ok_and(|age| age > RENEWED_EVERY)
+    age.is_ok_and(|age| age > time)
 }
 
 #[cfg(test)]

@@ -182,3 +182,14 @@ fn a_copy_that_broke_the_links_apart_still_works() {
     registry.get("/v2/a/manifests/v1").assert_error(404, "MANIFEST_UNKNOWN");
     registry.assert_tagged("b", "v1", &image.digest, &image.manifest);
 }
+
+/// Such a link is no tag, and in nobody's way.
+#[test]
+fn a_link_whose_target_is_too_long_keeps_nobody_from_deleting() {
+    let registry = Registry::start();
+    let image = registry.push_image("a", "v1", b"layer");
+    std::os::unix::fs::symlink("x".repeat(300), registry.path("repositories/a/_tags/long")).unwrap();
+    registry.get("/v2/a/manifests/long").assert_error(404, "MANIFEST_UNKNOWN");
+    registry.send("DELETE", &format!("/v2/a/manifests/{}", image.digest), &[], b"").assert(202, &[]);
+    assert_eq!(registry.files("repositories/a/_tags"), ["long"]);
+}

@@ -136,6 +136,7 @@ impl Folder {
         }
         let index = index::merge(self.index()?.as_deref(), entries)?;
         self.copy(INDEX_FILE, &mut index.as_bytes())?;
+        self.made.clear(); // it is listed from here on
         Ok(disk::sync_folder(&self.path)?)
     }
 
